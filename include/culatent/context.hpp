@@ -1,0 +1,92 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace culatent {
+
+class ThreadPool;
+
+/// What an observer is told after every pass over the rows.
+struct Progress {
+  const char* phase = "";    ///< "scan", "init" or "fit"
+  int restart = 0;           ///< 0 ≤ restart < n_init
+  int iteration = 0;         ///< updates done in this restart
+  int max_iter = 0;          ///< updates at most
+  double objective = 0.0;    ///< mixtures: mean log-likelihood; k-means: inertia
+  double change = 0.0;       ///< objective minus the one before; NaN at the first
+  double seconds = 0.0;      ///< since the fit began
+  double eta_seconds = 0.0;  ///< until max_iter at the present pace: an upper bound
+};
+
+/// Called on the thread that runs the fit, between passes. Returning false ends the fit cleanly
+/// with the best model so far (`Fit::interrupted`). May throw: the exception leaves the fit.
+using Observer = std::function<bool(const Progress&)>;
+
+/// A remark that a fit makes about itself; codes are stable, texts are for people.
+struct Warning {
+  std::string code;
+  std::string text;
+};
+
+/// Seconds by the wall clock.
+struct Seconds {
+  double init = 0.0;  ///< scan of the data and initial parameters
+  double fit = 0.0;   ///< iterations
+  double total = 0.0;
+};
+
+/// The bytes that a call will hold at most, known before it begins.
+struct Plan {
+  std::int64_t rows = 0;
+  std::int64_t columns = 0;
+  std::int64_t chunk_rows = 0;  ///< rows between two looks at the observer and the clock
+  std::int64_t host_bytes = 0;  ///< anonymous host memory; mapped files do not count
+  std::int64_t device_bytes = 0;
+  int n_workers = 0;  ///< threads that the memory limit leaves
+};
+
+/// Where work runs and with what: the CPU with its threads. Owns the threads; not copyable.
+/// A Context may be used by one fit at a time.
+class Context {
+ public:
+  struct Options {
+    int n_threads = 0;              ///< 0: as many as this process may run on
+    std::int64_t memory_limit = 0;  ///< hard cap on anonymous host bytes of a call; 0: none
+    std::int64_t chunk_rows = 0;    ///< 0: chosen; the bits of a result never depend on it
+    Observer observer;
+  };
+
+  Context();
+  explicit Context(Options options);
+  ~Context();
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+
+  int n_threads() const;
+  const Options& options() const { return options_; }
+  ThreadPool& threads() const { return *threads_; }
+
+ private:
+  Options options_;
+  std::unique_ptr<ThreadPool> threads_;
+};
+
+/// One device that this build can run on.
+struct Device {
+  std::string name;  ///< as `--device` takes it: "cpu", "cuda:0"
+  std::string text;  ///< model and size, for people
+  bool available = false;
+  std::string reason;  ///< why not, when not available
+};
+
+/// The devices of this machine; the CPU is always first.
+std::vector<Device> devices();
+
+/// "cpu" or "cpu cuda": the backends that were built in.
+std::string backends();
+
+}  // namespace culatent

@@ -1,0 +1,12 @@
+#pragma once
+
+/// Everything at once.
+#include "culatent/context.hpp"
+#include "culatent/dataset.hpp"
+#include "culatent/density.hpp"
+#include "culatent/error.hpp"
+#include "culatent/gaussian_mixture.hpp"
+#include "culatent/kde.hpp"
+#include "culatent/matrix.hpp"
+#include "culatent/rows.hpp"
+#include "culatent/version.hpp"
