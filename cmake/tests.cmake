@@ -8,7 +8,8 @@ function(culatent_add_test stem label)
   target_compile_definitions(
     ${stem} PRIVATE CULATENT_TEST_DATA="${PROJECT_SOURCE_DIR}/tests"
                     EIGEN_DONT_PARALLELIZE EIGEN_MPL2_ONLY)
-  target_link_libraries(${stem} PRIVATE culatent culatent_flags Eigen3::Eigen GTest::gtest_main
-                                        nlohmann_json::nlohmann_json)
+  target_link_libraries(${stem} PRIVATE culatent culatent_flags Eigen3::Eigen
+                                        Random123::Random123 nlohmann_json::nlohmann_json
+                                        GTest::gtest_main)
   gtest_discover_tests(${stem} PROPERTIES LABELS ${label} TIMEOUT 300 DISCOVERY_TIMEOUT 60)
 endfunction()
