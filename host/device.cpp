@@ -1,8 +1,13 @@
 #include <fstream>
 #include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "culatent/context.hpp"
+#ifdef CULATENT_HAS_CUDA
+#include "kernels/cuda/runtime.hpp"
+#endif
 
 namespace culatent {
 namespace {
@@ -21,7 +26,13 @@ std::string processor_name() {
 
 }  // namespace
 
-std::string backends() { return "cpu"; }
+std::string backends() {
+#ifdef CULATENT_HAS_CUDA
+  return "cpu cuda";
+#else
+  return "cpu";
+#endif
+}
 
 std::vector<Device> devices() {
   Device cpu;
@@ -29,7 +40,11 @@ std::vector<Device> devices() {
   cpu.text =
       processor_name() + ", " + std::to_string(std::thread::hardware_concurrency()) + " threads";
   cpu.available = true;
-  return {cpu};
+  std::vector<Device> found = {cpu};
+#ifdef CULATENT_HAS_CUDA
+  for (Device& device : cuda_devices()) found.push_back(std::move(device));
+#endif
+  return found;
 }
 
 }  // namespace culatent
