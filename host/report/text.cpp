@@ -83,6 +83,12 @@ std::string printable(std::string_view text) {
   return out;
 }
 
+std::size_t length(std::string_view text) {
+  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) {
+    return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U;
+  }));
+}
+
 std::string escape(std::string_view text) {
   std::string out;
   for (const char c : printable(text)) {

@@ -12,6 +12,9 @@ namespace culatent::report {
 /// U+FFFD: safe for XML, and a terminal does not obey what a file name says.
 std::string printable(std::string_view text);
 
+/// Code points of a valid UTF-8 text: about its width in characters.
+std::size_t length(std::string_view text);
+
 /// Text for HTML and XML, in content and in quoted attributes: printable(), with & < > " ' as
 /// entities.
 std::string escape(std::string_view text);

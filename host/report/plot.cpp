@@ -1,0 +1,91 @@
+#include "host/report/plot.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "host/report/text.hpp"
+
+namespace culatent::report {
+
+std::string series_class(std::int64_t series) {
+  return fmt::format("s{}", series % kSeriesColours);
+}
+
+Point Plot::at(double value_x, double value_y) const {
+  return {box.x + box.width * ((value_x - x.low) / x.span()),
+          box.y + box.height * (1.0 - (value_y - y.low) / y.span())};
+}
+
+void draw_axes(Svg& svg, const Plot& plot, std::span<const Tick> x_ticks,
+               std::span<const Tick> y_ticks, const AxisTexts& texts) {
+  const Box& box = plot.box;
+  const double bottom = box.y + box.height;
+  std::size_t widest = 0;
+  for (const Tick& tick : y_ticks) {
+    const double y = plot.at(plot.x.low, tick.at).y;
+    svg.line({box.x, y}, {box.x + box.width, y}, "grid");
+    svg.text({box.x - 8, y + 4}, tick.label, "tick end");
+    widest = std::max(widest, length(tick.label));
+  }
+  for (const Tick& tick : x_ticks) {
+    const double x = plot.at(tick.at, plot.y.low).x;
+    svg.line({x, bottom}, {x, bottom + 5}, "axis");
+    svg.text({x, bottom + 18}, tick.label, "tick mid");
+  }
+  svg.line({box.x, bottom}, {box.x + box.width, bottom}, "axis");
+  if (!texts.x.empty()) svg.text({box.x + box.width / 2, bottom + 38}, texts.x, "label mid");
+  if (!texts.y.empty()) {
+    // Beside the longest tick label, at about 6.6 units a character of the tick font.
+    const double left = box.x - 18 - 6.6 * static_cast<double>(widest);
+    svg.vertical_text({std::max(12.0, left), box.y + box.height / 2}, texts.y, "label mid");
+  }
+}
+
+PathData polyline(const Plot& plot, std::span<const double> x, std::span<const double> y) {
+  PathData path;
+  const auto finite = [&](std::size_t i) {
+    return i < x.size() && std::isfinite(x[i]) && std::isfinite(y[i]);
+  };
+  bool drawing = false;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    if (!finite(i)) {
+      drawing = false;
+      continue;
+    }
+    const Point p = plot.at(x[i], y[i]);
+    if (drawing) {
+      path.line_to(p);
+    } else if (finite(i + 1)) {
+      path.move_to(p);
+    } else {
+      path.dot(p);
+    }
+    drawing = true;
+  }
+  return path;
+}
+
+PathData area(const Plot& plot, std::span<const double> x, std::span<const double> y) {
+  PathData path;
+  if (x.empty()) return path;
+  path.move_to(plot.at(x.front(), 0.0));
+  for (std::size_t i = 0; i < x.size(); ++i) path.line_to(plot.at(x[i], y[i]));
+  path.line_to(plot.at(x.back(), 0.0));
+  path.close();
+  return path;
+}
+
+PathData dots(const Plot& plot, std::span<const double> x, std::span<const double> y,
+              std::span<const std::int64_t> group, std::int64_t wanted) {
+  PathData path;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    if (!std::isfinite(x[i]) || !std::isfinite(y[i])) continue;
+    if (!group.empty() && group[i] != wanted) continue;
+    path.dot(plot.at(x[i], y[i]));
+  }
+  return path;
+}
+
+}  // namespace culatent::report
