@@ -57,7 +57,7 @@ class Context {
     int n_threads = 0;              ///< 0: as many as this process may run on
     std::int64_t memory_limit = 0;  ///< hard cap on anonymous host bytes of a call; 0: none
     std::int64_t chunk_rows = 0;    ///< 0: chosen; the bits of a result never depend on it
-    Observer observer;
+    Observer observer = {};
   };
 
   Context();

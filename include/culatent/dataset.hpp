@@ -21,15 +21,15 @@ const char* element_name(ElementType type);  ///< "float32", "uint8", …
 /// Half-open range; `last` absent: to the end.
 struct Range {
   std::int64_t first = 0;
-  std::optional<std::int64_t> last;
+  std::optional<std::int64_t> last = {};
 };
 
 struct DatasetOptions {
-  Range rows;
-  Range columns;
-  double scale = 1.0;                    ///< every value is multiplied by it when read
-  std::optional<std::int64_t> raw_rows;  ///< raw files: shape and type are given by the caller
-  std::optional<std::int64_t> raw_cols;
+  Range rows = {};
+  Range columns = {};
+  double scale = 1.0;                         ///< every value is multiplied by it when read
+  std::optional<std::int64_t> raw_rows = {};  ///< raw files: shape and type are given by the caller
+  std::optional<std::int64_t> raw_cols = {};
   ElementType raw_type = ElementType::f4;
   bool missing = false;           ///< CSV: an empty field is NaN rather than an error
   std::int64_t memory_limit = 0;  ///< formats that cannot be mapped may take this much; 0: no limit

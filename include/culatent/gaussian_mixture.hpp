@@ -56,13 +56,13 @@ struct Model {
 /// Where a fit starts, complete or in part: what is empty comes from `Options::init`.
 /// Covariances without means are an error. `reg_covar` is not added to what is given.
 struct Start {
-  std::vector<double> weights;
-  Matrix<double> means;
-  std::vector<double> covariances;  ///< shaped for Options::covariance
+  std::vector<double> weights = {};
+  Matrix<double> means = {};
+  std::vector<double> covariances = {};  ///< shaped for Options::covariance
 };
 
 struct CheckpointOptions {
-  std::string path;           ///< empty: none
+  std::string path = {};      ///< empty: none
   int every_iterations = 0;   ///< 0: by the clock
   double every_seconds = 60;  ///< used when every_iterations is 0
   bool resume = false;        ///< go on from `path` when it exists
@@ -77,12 +77,12 @@ struct Options {
   Init init = Init::kmeans;
   int n_init = 1;  ///< restarts; the one with the highest log-likelihood is kept
   Collapse collapse = Collapse::regularise;
-  bool missing = false;               ///< NaN marks a missing value, marginalised row by row
-  bool trust = false;                 ///< skip the check for NaN and infinity
-  std::optional<std::uint64_t> seed;  ///< drawn, and reported, when absent
-  std::span<const double> weights;    ///< one a row, at least 0; empty: all 1
-  Start start;
-  CheckpointOptions checkpoint;
+  bool missing = false;                    ///< NaN marks a missing value, marginalised row by row
+  bool trust = false;                      ///< skip the check for NaN and infinity
+  std::optional<std::uint64_t> seed = {};  ///< drawn, and reported, when absent
+  std::span<const double> weights = {};    ///< one a row, at least 0; empty: all 1
+  Start start = {};
+  CheckpointOptions checkpoint = {};
 };
 
 /// Values at the parameters after t updates.
@@ -126,9 +126,9 @@ Plan plan(const Context& context, const RowSource<T>& rows, const Options& optio
 /// argmax (lowest index on ties). NaN marginalises when `missing`, otherwise throws data_error.
 template <class T>
 struct Outputs {
-  std::span<T> log_prob;
-  MatrixView<T> responsibilities;
-  std::span<std::int32_t> labels;
+  std::span<T> log_prob = {};
+  MatrixView<T> responsibilities = {};
+  std::span<std::int32_t> labels = {};
   bool missing = false;
 };
 template <class T>
