@@ -8,7 +8,7 @@ install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/culatent DESTINATION ${CMAKE_INS
 install(FILES ${PROJECT_BINARY_DIR}/include/culatent/version.hpp
         DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/culatent)
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
-if(CULATENT_CLI)
+if(TARGET culatent_cli)
   # The command of a shared build finds the library beside it, wherever the tree stands.
   file(RELATIVE_PATH library_path ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBDIR})
   set_target_properties(culatent_cli PROPERTIES INSTALL_RPATH "$ORIGIN/${library_path}")
