@@ -33,6 +33,7 @@ struct DatasetOptions {
   ElementType raw_type = ElementType::f4;
   bool missing = false;           ///< CSV: an empty field is NaN rather than an error
   std::int64_t memory_limit = 0;  ///< formats that cannot be mapped may take this much; 0: no limit
+  int n_threads = 0;              ///< CSV: threads that parse; 0: all processors of this process
 };
 
 /// An open data file: a matrix of n_rows x n_cols elements of one type, mapped where the format
