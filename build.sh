@@ -55,7 +55,7 @@ case ${1-release} in
   test)
     need build demo test
     build_tree ON OFF
-    ctest --preset release
+    ctest --preset release -j "$(nproc)"
     ;;
   bench)
     need build demo bench
