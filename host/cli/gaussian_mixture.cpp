@@ -1,0 +1,373 @@
+#include "culatent/gaussian_mixture.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "culatent/error.hpp"
+#include "host/cli/memory.hpp"
+#include "host/cli/method.hpp"
+#include "host/report/describe.hpp"
+#include "host/report/gaussian_mixture_page.hpp"
+
+namespace culatent::cli {
+namespace {
+
+namespace gm = gaussian_mixture;
+
+constexpr const char* kGroup = "MIXTURE OPTIONS";
+const std::vector<std::string> kInits = {"kmeans", "kmeans++", "random", "random-rows"};
+const std::vector<std::string> kCovariances = {"full", "tied", "diagonal", "spherical"};
+const std::vector<std::string> kCollapses = {"regularise", "drop", "error"};
+
+// The value of an enumeration by its position among `words`, which are in its order.
+template <class E>
+E value_of(const std::vector<std::string>& words, const std::string& word) {
+  return static_cast<E>(std::find(words.begin(), words.end(), word) - words.begin());
+}
+
+Json trace_json(const std::vector<gm::TraceEntry>& trace) {
+  Json list = Json::array();
+  for (const gm::TraceEntry& entry : trace) {
+    list.push_back({{"log_likelihood", entry.log_likelihood},
+                    {"elbo", entry.elbo},
+                    {"entropy", entry.entropy},
+                    {"free_energy", entry.free_energy}});
+  }
+  return list;
+}
+
+class GaussianMixtureCommand final : public FitCommand {
+ public:
+  Manual manual() const override {
+    return {
+        .name = "",
+        .summary = "fit a mixture of Gaussians by expectation-maximisation",
+        .synopsis = "DATA --components K --model M.safetensors [options]",
+        .description =
+            "Finds K groups of rows, each a Gaussian with its own weight, mean and covariance, "
+            "that "
+            "together make the data most likely (Dempster, Laird & Rubin 1977). Every iteration "
+            "is one pass over the rows; data files are mapped and may be larger than memory. The "
+            "same seed gives the same model, bit for bit, for any number of threads.",
+        .files =
+            "--model receives a safetensors file with float64 tensors weights [K], means [K,d] and "
+            "covariances: full [K,d,d], tied [d,d], diagonal [K,d], spherical [K].\n"
+            "stdout (and --report) receive one JSON object: method, n_rows, n_features, options, "
+            "seed, device, dtype, n_iter, converged, interrupted (true after Ctrl-C, otherwise "
+            "left out), objective, trace, seconds, memory, bytes_read, warnings, version. An entry "
+            "of trace has log_likelihood, elbo, entropy and free_energy, in nats and means per "
+            "row; entry t belongs to the parameters after t updates.",
+        .examples =
+            " culatent fit gaussian-mixture geyser.csv --components 2 --model geyser.safetensors\n"
+            " culatent fit gaussian-mixture big.npy --components 64 --covariance diagonal \\\n"
+            "     --memory-limit 4GiB --checkpoint big.state --resume --model big.safetensors\n"
+            " culatent fit gaussian-mixture x.npy --init m.safetensors --max-iter 1 --tol 0 \\\n"
+            "     --model one_step_further.safetensors\n"
+            " culatent fit gaussian-mixture x.npy --components 8 --model m.safetensors \\\n"
+            "     --html x.html",
+    };
+  }
+
+  void add_options(CLI::App& app) override {
+    components_option_ =
+        add_integer(app, "--components", components_, 1, kMaxInt,
+                    "Components, K. Default: those of the --init file, otherwise 1.")
+            ->type_name("K")
+            ->group(kGroup);
+    covariance_option_ =
+        add_choice(
+            app, "--covariance", covariance_, kCovariances,
+            "full: one d x d matrix a component; tied: one for all; diagonal: one variance a "
+            "component and feature; spherical: one variance a component. With an --init "
+            "file that says which it holds, that one.")
+            ->group(kGroup);
+    add_real(app, "--reg-covar", reg_covar_, 0.0,
+             "Added to every variance, in squared units of the data: keeps a component from "
+             "falling on one point.")
+        ->group(kGroup);
+    add_choice(app, "--collapse", collapse_, kCollapses,
+               "When a component falls on one point or loses its rows: regularise gives it the "
+               "pooled covariance, drop removes it, error ends with status 3.")
+        ->group(kGroup);
+    add_choice(app, "--order", order_, {"model", "weight"},
+               "Order of the components in the model: as they were fitted, or by weight, largest "
+               "first.")
+        ->group(kGroup);
+    add_file(app, "--weights", weights_,
+             "Row weights: a .npy of one number of at least 0 a row. Weight 2 is the row twice.")
+        ->group(kGroup);
+    add_iteration(app, iteration_, kInits, "the mean log-likelihood per row changes");
+  }
+
+  void prepare() override {
+    check(iteration_);
+    if (has_init_file()) adopt_init_file();
+  }
+
+  std::vector<std::pair<std::string, std::string>> inputs() const override {
+    return {{"--weights", weights_}, {"--init", has_init_file() ? iteration_.init : ""}};
+  }
+  std::string checkpoint() const override { return iteration_.checkpoint; }
+  std::string weights() const override { return weights_; }
+  std::int64_t n_init() const override { return iteration_.n_init; }
+  std::string objective() const override { return "log-likelihood"; }
+
+  Json options() const override {
+    const gm::Options o = library_options();
+    return {{"components", o.n_components},
+            {"covariance", gm::name(o.covariance)},
+            {"reg_covar", o.reg_covar},
+            {"collapse", gm::name(o.collapse)},
+            {"order", order_},
+            {"weights", weights_.empty() ? Json(nullptr) : Json(weights_)},
+            {"init", has_init_file() ? iteration_.init : std::string(gm::name(o.init))},
+            {"n_init", o.n_init},
+            {"max_iter", o.max_iter},
+            {"tol", o.tol}};
+  }
+
+  Plan plan(const FitInput& input) const override {
+    const gm::Options options = options_for(input);
+    return with_dtype(input.dtype, [&]<class T>() {
+      return gm::plan<T>(input.context, *input.data.source<T>(), options);
+    });
+  }
+
+  FitOutput fit(const FitInput& input) const override {
+    const gm::Options options = options_for(input);
+    FitOutput out;
+    auto run = with_dtype(input.dtype, [&]<class T>() {
+      const auto source = input.data.source<T>();
+      const CountedRows<T> rows(*source, source->cols() * element_size(input.data.type()));
+      gm::Fit fit = gm::fit<T>(input.context, rows, options);
+      out.bytes_read = rows.bytes();
+      return fit;
+    });
+    if (order_ == "weight") gm::order_by_weight(run.model);
+    out.seed = run.seed;
+    out.interrupted = run.interrupted;
+    out.results = {
+        {"n_iter", run.n_iter},
+        {"converged", run.converged},
+        {"objective", run.trace.empty() ? Json(nullptr) : Json(run.trace.back().log_likelihood)},
+        {"n_components", run.model.n_components()},
+        {"restart", run.restart},
+        {"n_collapsed", run.n_collapsed},
+        {"trace", trace_json(run.trace)}};
+    out.seconds = run.seconds;
+    out.plan = run.plan;
+    out.warnings = run.warnings;
+    out.words = report::describe(run, input.data.column_names());
+    const auto kept = std::make_shared<const gm::Fit>(std::move(run));
+    out.save = [kept](const std::string& path, const std::string& options_json) {
+      gm::save(kept->model, path, options_json);
+    };
+    out.page = [kept](const Context& context, const report::PageInput& page) {
+      return report::gaussian_mixture_page(context, *kept, page);
+    };
+    return out;
+  }
+
+ private:
+  bool has_init_file() const {
+    return !iteration_.init.empty() && init_is_file(iteration_.init, kInits);
+  }
+
+  // What the command line leaves open is as in the file.
+  void adopt_init_file() {
+    const io::TensorFile file = io::read_tensors(iteration_.init);
+    const auto stated = file.metadata.find("covariance");
+    if (covariance_option_->count() == 0 && stated != file.metadata.end() &&
+        std::find(kCovariances.begin(), kCovariances.end(), stated->second) != kCovariances.end()) {
+      covariance_ = stated->second;
+    }
+    for (const char* tensor : {"means", "weights"}) {
+      const auto found = file.tensors.find(tensor);
+      if (components_option_->count() == 0 && found != file.tensors.end() &&
+          !found->second.shape.empty()) {
+        components_ = found->second.shape.front();
+        return;
+      }
+    }
+  }
+
+  gm::Options library_options() const {
+    gm::Options options;
+    options.n_components = static_cast<int>(components_);
+    options.covariance = value_of<gm::Covariance>(kCovariances, covariance_);
+    options.max_iter = static_cast<int>(iteration_.max_iter);
+    options.tol = iteration_.tol;
+    options.reg_covar = reg_covar_;
+    if (!iteration_.init.empty() && !has_init_file()) {
+      options.init = value_of<gm::Init>(kInits, iteration_.init);
+    }
+    options.n_init = static_cast<int>(iteration_.n_init);
+    options.collapse = value_of<gm::Collapse>(kCollapses, collapse_);
+    options.checkpoint.path = iteration_.checkpoint;
+    options.checkpoint.every_iterations = static_cast<int>(iteration_.checkpoint_every);
+    options.checkpoint.resume = iteration_.resume;
+    return options;
+  }
+
+  gm::Options options_for(const FitInput& input) const {
+    gm::Options options = library_options();
+    options.missing = input.missing;
+    options.seed = input.seed;
+    options.weights = input.weights;
+    if (has_init_file()) options.start = gm::load_start(iteration_.init, options.covariance);
+    return options;
+  }
+
+  std::int64_t components_ = gm::Options{}.n_components;
+  std::string covariance_ = gm::name(gm::Options{}.covariance);
+  double reg_covar_ = gm::Options{}.reg_covar;
+  std::string collapse_ = gm::name(gm::Options{}.collapse);
+  std::string order_ = "model";
+  std::string weights_;
+  IterationOptions iteration_;
+  CLI::Option* components_option_ = nullptr;
+  CLI::Option* covariance_option_ = nullptr;
+};
+
+class GaussianMixtureModel final : public LoadedModel {
+ public:
+  explicit GaussianMixtureModel(gm::Model model)
+      : LoadedModel("gaussian-mixture"), model_(std::move(model)) {}
+
+  std::int64_t n_features() const override { return model_.n_features(); }
+  std::int64_t n_outputs() const override { return model_.n_components(); }
+  std::int64_t memory_bytes() const override {
+    return static_cast<std::int64_t>(sizeof(double)) *
+           (model_.means.size() +
+            static_cast<std::int64_t>(model_.weights.size() + model_.covariances.size()));
+  }
+
+  void predict(const ApplyInput& input, io::NpyWriter& out) const override {
+    with_dtype(input.dtype, [&]<class T>() {
+      std::vector<std::int32_t> labels;
+      for_each_chunk<T>(input, sizeof(std::int32_t), [&](const RowSource<T>& rows) {
+        labels.resize(static_cast<std::size_t>(rows.rows()));
+        gm::evaluate<T>(
+            input.context, model_, rows,
+            {.log_prob = {}, .responsibilities = {}, .labels = labels, .missing = input.missing});
+        out.append(labels.data(), rows.rows() * static_cast<std::int64_t>(sizeof(std::int32_t)));
+      });
+    });
+  }
+
+  void transform(const ApplyInput& input, io::NpyWriter& out) const override {
+    with_dtype(input.dtype, [&]<class T>() {
+      const std::int64_t row_bytes = n_outputs() * static_cast<std::int64_t>(sizeof(T));
+      Matrix<T> responsibilities;
+      for_each_chunk<T>(input, row_bytes, [&](const RowSource<T>& rows) {
+        if (responsibilities.rows() < rows.rows()) {
+          responsibilities = Matrix<T>(rows.rows(), n_outputs());
+        }
+        gm::evaluate<T>(input.context, model_, rows,
+                        {.log_prob = {},
+                         .responsibilities = responsibilities.view().slice(0, rows.rows()),
+                         .labels = {},
+                         .missing = input.missing});
+        out.append(responsibilities.data(), rows.rows() * row_bytes);
+      });
+    });
+  }
+
+  Json score(const ApplyInput& input, io::NpyWriter* out) const override {
+    return with_dtype(input.dtype, [&]<class T>() {
+      const auto source = input.data.source<T>();
+      gm::Summary<T> summary;
+      if (out == nullptr) {
+        summary = gm::evaluate<T>(
+            input.context, model_, *source,
+            {.log_prob = {}, .responsibilities = {}, .labels = {}, .missing = input.missing});
+      } else {
+        summary = write_log_prob<T>(input, *source, *out);
+      }
+      const auto n = static_cast<double>(source->rows());
+      const double total = summary.log_likelihood * n;
+      return Json{{"log_likelihood", summary.log_likelihood},
+                  {"total_log_likelihood", total},
+                  {"bic", gm::bic(model_, total, n)},
+                  {"aic", gm::aic(model_, total)},
+                  {"entropy", summary.entropy},
+                  {"n_parameters", gm::n_parameters(model_)}};
+    });
+  }
+
+  void sample(const Context& context, std::uint64_t seed, std::int64_t rows, Dtype dtype,
+              io::NpyWriter& out, io::NpyWriter* labels) const override {
+    with_dtype(dtype, [&]<class T>() {
+      const std::int64_t row_bytes = n_features() * static_cast<std::int64_t>(sizeof(T));
+      const std::int64_t chunk =
+          std::max<std::int64_t>(1, kSampleBytes / std::max<std::int64_t>(row_bytes, 1));
+      Matrix<T> drawn(std::min(rows, chunk), n_features());
+      std::vector<std::int32_t> components(static_cast<std::size_t>(drawn.rows()));
+      for (std::int64_t first = 0; first < rows; first += chunk) {
+        const std::int64_t count = std::min(chunk, rows - first);
+        const auto n = static_cast<std::size_t>(count);
+        gm::sample<T>(context, model_, seed, first, drawn.view().slice(0, count),
+                      std::span(components).first(n));
+        out.append(drawn.data(), count * row_bytes);
+        if (labels != nullptr) {
+          labels->append(components.data(),
+                         count * static_cast<std::int64_t>(sizeof(std::int32_t)));
+        }
+      }
+    });
+  }
+
+ private:
+  static constexpr std::int64_t kSampleBytes = std::int64_t{16} << 20;
+
+  // Where all rows are one chunk the pass that writes gives the summary too. Otherwise that takes a
+  // pass of its own: adding up chunks' means would make its bits depend on the chunks.
+  template <class T>
+  gm::Summary<T> write_log_prob(const ApplyInput& input, const RowSource<T>& source,
+                                io::NpyWriter& out) const {
+    std::vector<T> log_prob;
+    gm::Summary<T> summary;
+    bool whole = false;
+    for_each_chunk<T>(input, sizeof(T), [&](const RowSource<T>& rows) {
+      log_prob.resize(static_cast<std::size_t>(rows.rows()));
+      summary = gm::evaluate<T>(
+          input.context, model_, rows,
+          {.log_prob = log_prob, .responsibilities = {}, .labels = {}, .missing = input.missing});
+      whole = rows.rows() == source.rows();
+      out.append(log_prob.data(), rows.rows() * static_cast<std::int64_t>(sizeof(T)));
+    });
+    if (whole) return summary;
+    return gm::evaluate<T>(
+        input.context, model_, source,
+        {.log_prob = {}, .responsibilities = {}, .labels = {}, .missing = input.missing});
+  }
+
+  gm::Model model_;
+};
+
+std::unique_ptr<FitCommand> command() { return std::make_unique<GaussianMixtureCommand>(); }
+
+bool recognises(const io::TensorFile& file) {
+  return file.tensors.contains("weights") && file.tensors.contains("means") &&
+         file.tensors.contains("covariances");
+}
+
+void add_apply_options(CLI::App&, const std::string&) {}
+
+std::unique_ptr<LoadedModel> load(const std::string& path, const CLI::App&) {
+  return std::make_unique<GaussianMixtureModel>(gm::load(path));
+}
+
+}  // namespace
+
+Method gaussian_mixture_method() {
+  return {.name = "gaussian-mixture",
+          .summary = "groups of rows, each a Gaussian; clustering and density",
+          .command = command,
+          .recognises = recognises,
+          .add_apply_options = add_apply_options,
+          .load = load};
+}
+
+}  // namespace culatent::cli
