@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "culatent/gaussian_mixture.hpp"
+
+namespace culatent::report {
+
+/// Components by falling weight; equal ones by number.
+std::vector<std::int64_t> components_by_weight(const gaussian_mixture::Model& model);
+
+/// Where component k lies, in words: "eruptions 4.29 ± 0.41 min, waiting 80 ± 6 min". Up to four
+/// features all are named; of more, the three whose mean is furthest from the mixture's (in its
+/// standard deviations): "x37 high (14 ± 2), x22 low (0.3 ± 0.6)", or "near the middle in every
+/// feature" when none is half a deviation away.
+std::string whereabouts(const gaussian_mixture::Model& model, std::int64_t k,
+                        std::span<const std::string> column_names);
+
+/// "2 groups", "1 group".
+std::string group_count(const gaussian_mixture::Model& model);
+
+/// "converged after 8 iterations", "stopped at the limit of 100 iterations, not converged", …
+std::string ending(const gaussian_mixture::Fit& fit);
+
+/// How far apart the groups are, from the mean entropy of the rows' responsibilities; one sentence.
+std::string separation(const gaussian_mixture::Fit& fit);
+
+}  // namespace culatent::report

@@ -1,0 +1,83 @@
+#include "host/report/mean_images.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "culatent/error.hpp"
+#include "host/report/axis.hpp"
+#include "host/report/text.hpp"
+
+namespace culatent::report {
+namespace {
+
+// Keeps the page below two megabytes with images of 128 x 128.
+constexpr std::size_t kMaxImages = 64;
+
+double block_mean(std::span<const double> values, std::int64_t height, std::int64_t width,
+                  std::int64_t top, std::int64_t left, std::int64_t block) {
+  double sum = 0.0;
+  std::int64_t count = 0;
+  for (std::int64_t i = top; i < std::min(top + block, height); ++i) {
+    for (std::int64_t j = left; j < std::min(left + block, width); ++j, ++count) {
+      sum += values[static_cast<std::size_t>(i * width + j)];
+    }
+  }
+  return sum / static_cast<double>(count);
+}
+
+}  // namespace
+
+Image grey_image(std::span<const double> values, std::int64_t height, std::int64_t width,
+                 double low, double high, std::int64_t max_side) {
+  if (height < 1 || width < 1 || height * width != static_cast<std::int64_t>(values.size())) {
+    throw invalid_argument(
+        fmt::format("{} values for an image of {}x{}", values.size(), height, width), "grey_image",
+        "give height times width values");
+  }
+  const std::int64_t block = (std::max(height, width) + max_side - 1) / max_side;
+  Image image{(width + block - 1) / block, (height + block - 1) / block, 1, {}};
+  for (std::int64_t top = 0; top < height; top += block) {
+    for (std::int64_t left = 0; left < width; left += block) {
+      const double value = block_mean(values, height, width, top, left, block);
+      const double grey = high > low ? (value - low) / (high - low) : 0.5;
+      image.pixels.push_back(static_cast<std::uint8_t>(
+          std::isnan(grey) ? 0 : std::lround(255.0 * std::clamp(grey, 0.0, 1.0))));
+    }
+  }
+  return image;
+}
+
+std::string mean_images(const MixtureScene& scene) {
+  const PageInput& input = scene.input;
+  const Matrix<double>& means = scene.model.means;
+  Range range;
+  range.include({means.data(), static_cast<std::size_t>(means.size())});
+  std::string out = "<div class=\"images\">\n";
+  const std::size_t count = std::min(kMaxImages, scene.by_weight.size());
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::int64_t k = scene.by_weight[i];
+    const std::span<const double> mean(means.view().row(k), static_cast<std::size_t>(means.cols()));
+    const Image image =
+        grey_image(mean, input.image_height, input.image_width, range.low, range.high);
+    out += fmt::format(
+        "<div><img src=\"{}\" width=\"{}\" height=\"{}\" alt=\"mean of component {}\">"
+        "<b>{}</b> component {}</div>\n",
+        png_data_uri(image), image.width, image.height, k, escape(format_percent(scene.weight(k))),
+        k);
+  }
+  out += "</div>\n";
+  std::vector<double> ramp(64);
+  for (std::size_t i = 0; i < ramp.size(); ++i) ramp[i] = static_cast<double>(i);
+  out += fmt::format("<div class=\"scale\">{} <img src=\"{}\" alt=\"grey scale\"> {}</div>\n",
+                     format_number(range.low, 3), png_data_uri(grey_image(ramp, 1, 64, 0.0, 63.0)),
+                     format_number(range.high, 3));
+  const std::size_t left_out = scene.by_weight.size() - count;
+  return figure(out, left_out == 0 ? "Mean of every component as an image, all on one grey scale."
+                                   : fmt::format("Means of the {} heaviest of {} components as "
+                                                 "images, all on one grey scale.",
+                                                 count, scene.by_weight.size()));
+}
+
+}  // namespace culatent::report

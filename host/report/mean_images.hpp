@@ -1,0 +1,21 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "host/report/mixture_scene.hpp"
+#include "host/report/png.hpp"
+
+namespace culatent::report {
+
+/// Values as grey, low black and high white, clamped; NaN is black. A side above `max_side` is
+/// shrunk by averaging whole blocks. Throws invalid_argument when the size does not suit the
+/// values.
+Image grey_image(std::span<const double> values, std::int64_t height, std::int64_t width,
+                 double low, double high, std::int64_t max_side = 128);
+
+/// The means as images on one grey scale, heaviest component first, the first 64 of them.
+std::string mean_images(const MixtureScene& scene);
+
+}  // namespace culatent::report

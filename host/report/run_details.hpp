@@ -1,0 +1,22 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "host/report/page_input.hpp"
+
+namespace culatent::report {
+
+/// The report of a run, or null when there is none. Throws invalid_argument when it is not JSON.
+nlohmann::json parse_report(const PageInput& input);
+
+/// A number of the report's options, or `fallback`.
+double option_number(const nlohmann::json& report, const std::string& name, double fallback);
+
+/// How the result was made: command line, options, device, memory, seconds, version.
+std::string run_details(const nlohmann::json& report, const PageInput& input);
+
+/// The title of a page: the caller's, otherwise "METHOD of FILE".
+std::string page_title(const PageInput& input, const std::string& method);
+
+}  // namespace culatent::report

@@ -1,0 +1,86 @@
+#include "host/report/style.hpp"
+
+namespace culatent::report {
+
+std::string_view style_sheet() {
+  return R"(
+:root{color-scheme:light dark;
+--paper:#fdfdfc;--panel:#f4f5f5;--ink:#1c2229;--muted:#59636e;--rule:#dde1e5;--grid:#e9ecef;
+--warn:#8a4b00;--warn-paper:#fff5e3;--halo:#fdfdfc;
+--s0:#0072b2;--s1:#d55e00;--s2:#009e73;--s3:#b8458f;--s4:#b98800;--s5:#41a5dd;--s6:#7a2d52;--s7:#7d8a1f;
+--serif:Charter,"Bitstream Charter","Iowan Old Style","Source Serif 4",Georgia,"DejaVu Serif",serif;
+--sans:system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,"DejaVu Sans",sans-serif;
+--mono:ui-monospace,"SF Mono",Menlo,Consolas,"DejaVu Sans Mono",monospace}
+@media (prefers-color-scheme:dark){:root{
+--paper:#14171b;--panel:#1c2026;--ink:#e6e9ec;--muted:#9ba5af;--rule:#343b43;--grid:#262c33;
+--warn:#f3c27a;--warn-paper:#33270f;--halo:#14171b;
+--s0:#4fa8e0;--s1:#f08344;--s2:#2cc195;--s3:#e58cc4;--s4:#e5b93f;--s5:#9ad4f5;--s6:#c97a9f;--s7:#bcc75a}}
+*{box-sizing:border-box}
+html{background:var(--paper);color:var(--ink);font:16px/1.55 var(--sans);-webkit-text-size-adjust:100%}
+body{max-width:1080px;margin:0 auto;padding:56px 32px 72px}
+h1,h2,.lead,.fact b{font-family:var(--serif)}
+h1{font-size:2.35rem;line-height:1.15;font-weight:600;letter-spacing:-.012em;margin:.25rem 0 1rem;overflow-wrap:anywhere}
+h2{font-size:1.4rem;font-weight:600;margin:3.2rem 0 1rem;padding-top:1rem;border-top:1px solid var(--rule)}
+p{max-width:72ch;margin:.6rem 0}
+.eyebrow{font-size:.8rem;letter-spacing:.09em;text-transform:uppercase;color:var(--muted);margin:0}
+.lead{font-size:1.2rem;line-height:1.5;max-width:62ch;overflow-wrap:anywhere}
+.facts{display:grid;grid-template-columns:repeat(auto-fit,minmax(180px,1fr));gap:0 28px;margin:2rem 0 0;padding:0}
+.fact{border-top:2px solid var(--ink);padding:.6rem 0 .8rem}
+.fact span{display:block;font-size:.82rem;color:var(--muted)}
+.fact b{display:block;font-size:1.75rem;line-height:1.3;font-weight:600;font-variant-numeric:lining-nums}
+.warning{background:var(--warn-paper);color:var(--warn);border-left:4px solid currentColor;padding:.8rem 1.1rem;margin:1.6rem 0 0}
+.warning p{margin:.25rem 0}.warning code{font-size:.85em}
+.groups{margin:1.2rem 0 0;padding:0;list-style:none}
+.groups li{display:grid;grid-template-columns:1.2em 4.2em 1fr;gap:.4em;padding:.35rem 0;border-bottom:1px solid var(--grid);align-items:baseline}
+.groups b{font-variant-numeric:tabular-nums;text-align:right;padding-right:.6em}
+figure{margin:1.2rem 0 1.6rem;break-inside:avoid}
+figcaption{color:var(--muted);font-size:.875rem;max-width:80ch;margin-top:.5rem}
+.pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,440px),1fr));gap:8px 36px}
+.pair figure{margin:.4rem 0}
+svg{display:block;width:100%;height:auto;overflow:visible}
+svg text{font:12px var(--sans);fill:var(--muted);font-variant-numeric:tabular-nums}
+svg .label{font-size:13px;fill:var(--ink)}svg .name{font-size:13px;fill:var(--ink)}
+svg .strong{font-weight:600;fill:var(--ink)}
+.mid{text-anchor:middle}.end{text-anchor:end}
+.grid{stroke:var(--grid)}.axis{stroke:var(--muted)}.frame{fill:none;stroke:var(--rule)}
+.s0{--c:var(--s0)}.s1{--c:var(--s1)}.s2{--c:var(--s2)}.s3{--c:var(--s3)}
+.s4{--c:var(--s4)}.s5{--c:var(--s5)}.s6{--c:var(--s6)}.s7{--c:var(--s7)}.ink{--c:var(--ink)}.soft{--c:var(--muted)}
+.dots{fill:none;stroke:var(--c);stroke-width:4.4;stroke-linecap:round;stroke-opacity:.62}
+.dots.small{stroke-width:2.6;stroke-opacity:.5}
+.line{fill:none;stroke:var(--c);stroke-width:2;stroke-linejoin:round;stroke-linecap:round}
+.line.thick{stroke-width:2.6}.dash{fill:none;stroke:var(--muted);stroke-width:1.4;stroke-dasharray:5 4}
+.marks{fill:none;stroke:var(--c);stroke-width:6;stroke-linecap:round}
+.area{fill:var(--c);fill-opacity:.16;stroke:none}.bar{fill:var(--c)}.hist{fill:var(--muted);fill-opacity:.22}
+.contour{fill:none;stroke:var(--muted);stroke-width:1;stroke-opacity:.75;stroke-linecap:round}
+.ellipse{fill:none;stroke:var(--c);stroke-width:2}.ellipse.outer{stroke-width:1.3;stroke-opacity:.75}
+.ellipse.thin{stroke-width:1.4}
+.halo{fill:none;stroke:var(--halo);stroke-width:4.5;stroke-opacity:.7}
+svg .number{font-weight:700;font-size:13px;fill:var(--c);paint-order:stroke;stroke:var(--halo);stroke-width:4px;stroke-linejoin:round}
+.rug{fill:none;stroke:var(--c);stroke-width:1;stroke-opacity:.55}
+.legend{display:flex;flex-wrap:wrap;gap:.25rem 1.4rem;list-style:none;margin:.6rem 0 0;padding:0;font-size:.875rem}
+.legend li::before,.swatch::before{content:"";display:inline-block;width:.72em;height:.72em;border-radius:50%;background:var(--c);margin-right:.45em}
+.scroll{overflow-x:auto;margin:1rem 0}
+table{border-collapse:collapse;font-size:.875rem;font-variant-numeric:tabular-nums;width:100%}
+caption{text-align:left;color:var(--muted);padding-bottom:.5rem}
+th,td{padding:.4rem .8rem .4rem 0;border-bottom:1px solid var(--grid);text-align:left;vertical-align:baseline}
+thead th{border-bottom:1px solid var(--muted);font-weight:600;vertical-align:bottom}
+.numeric th:not(:first-child),.numeric td{text-align:right;white-space:nowrap;padding-left:.8rem}
+tbody th{font-weight:400;overflow-wrap:anywhere}
+td .pm{color:var(--muted)}
+.plain{max-width:720px}
+.images{display:grid;grid-template-columns:repeat(auto-fill,minmax(112px,1fr));gap:20px 18px;margin:1.2rem 0}
+.images div{font-size:.85rem;color:var(--muted)}.images b{color:var(--ink);font-weight:600}
+.images img{display:block;width:100%;height:auto;image-rendering:pixelated;border:1px solid var(--rule);margin-bottom:.35rem}
+.scale{display:flex;align-items:center;gap:.6rem;font-size:.85rem;color:var(--muted)}
+.scale img{height:12px;width:220px;border:1px solid var(--rule)}
+pre{background:var(--panel);padding:.9rem 1.1rem;overflow-x:auto;font:.85rem/1.5 var(--mono);white-space:pre-wrap;overflow-wrap:anywhere}
+code{font-family:var(--mono);font-size:.92em}
+details{margin:1rem 0}summary{cursor:pointer;color:var(--muted);font-size:.9rem}
+footer{margin-top:4rem;padding-top:1rem;border-top:1px solid var(--rule);color:var(--muted);font-size:.85rem}
+@media (max-width:640px){body{padding:28px 16px 48px}h1{font-size:1.8rem}}
+@media print{html{font-size:10.5pt;background:none}body{max-width:none;padding:0}
+h2{break-after:avoid}tr,.images div{break-inside:avoid}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
+)";
+}
+
+}  // namespace culatent::report
