@@ -15,6 +15,10 @@ endif()
 
 # What every target of the project is compiled with, and no user of it.
 set(warnings -Wall -Wextra -Wconversion -Wshadow)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  # "x" + std::to_string(n) is reported as an overlapping copy (GCC bug 105651).
+  list(APPEND warnings -Wno-restrict)
+endif()
 string(REPLACE ";" "," host_warnings "${warnings}")
 add_library(culatent_flags INTERFACE)
 target_compile_features(culatent_flags INTERFACE cxx_std_20)
