@@ -14,7 +14,7 @@
 namespace culatent::cli {
 namespace {
 
-const std::string kLeaveOneOut = "--leave-one-out";
+constexpr const char* kLeaveOneOut = "--leave-one-out";
 
 class KdeCommand final : public FitCommand {
  public:
@@ -174,8 +174,8 @@ bool recognises(const io::TensorFile& file) {
 
 void add_apply_options(CLI::App& app, const std::string& verb) {
   if (verb != "score") return;
-  app.add_flag(kLeaveOneOut, "DATA are the rows of the model, and a row does not count for itself.")
-      ->group("OPTIONS FOR kde MODELS");
+  const std::string text = "DATA are the rows of the model, and a row does not count for itself.";
+  app.add_flag(kLeaveOneOut, text)->group("OPTIONS FOR kde MODELS");
 }
 
 std::unique_ptr<LoadedModel> load(const std::string& path, const CLI::App& app) {
