@@ -61,6 +61,8 @@ struct Start {
   std::vector<double> covariances = {};  ///< shaped for Options::covariance
 };
 
+/// Where a fit keeps its state so that it can go on after the process was killed, to the same bits.
+/// The file stays when the fit is done: remove it once the model is safe.
 struct CheckpointOptions {
   std::string path = {};      ///< empty: none
   int every_iterations = 0;   ///< 0: by the clock
@@ -175,7 +177,7 @@ void order_by_weight(Model& model);
 /// `options_json` goes to the metadata as it is.
 void save(const Model& model, const std::string& path, const std::string& options_json = "{}");
 /// Throws io_error for a damaged file or one of another method, data_error for tensors that are no
-/// mixture (shapes, negative weights, a covariance that is not positive definite).
+/// mixture (shapes, weights that are negative or do not sum to 1, values that are not finite).
 Model load(const std::string& path);
 /// The tensors of a file, complete or in part, as a start for `covariance`. Throws as load().
 Start load_start(const std::string& path, Covariance covariance);

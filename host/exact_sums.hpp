@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <vector>
+
+namespace culatent {
+
+/// A vector of sums whose bits do not depend on the order of the additions: what makes a fit give
+/// the same bits for any number of threads, any chunk size and any number of ranks.
+///
+/// Each addend is cut at absolute powers of 2^32 and its pieces are added as integers in the three
+/// bins under the largest addend's leading bit (after Demmel & Hida 2004, Ahrens, Demmel & Nguyen
+/// 2020, "Algorithms for efficient reproducible floating point summation"; with integer bins there
+/// is no carry to propagate). Exact but for what lies 2^-64 below the largest addend's bin: the
+/// error is under n 2^-64 max|addend|. Good for 2^31 additions. A NaN or infinite addend
+/// makes the sum NaN.
+class ExactSums {
+ public:
+  explicit ExactSums(std::int64_t size);
+
+  std::int64_t size() const { return static_cast<std::int64_t>(sums_.size()); }
+  void clear();
+  /// sums[offset + i] += values[i]. May be called from several threads at once.
+  void add(std::span<const double> values, std::int64_t offset = 0);
+  /// Adds another vector of the same size, as if its addends had been added here.
+  void merge(const ExactSums& other);
+  /// The sums, correctly rounded from the bins.
+  void round(std::span<double> out) const;
+  double value(std::int64_t i) const;
+
+  static std::int64_t bytes(std::int64_t size);
+
+ private:
+  struct Sum {
+    std::int64_t bins[3] = {0, 0, 0};  // bins[0] holds the bits of bin `top`
+    std::int64_t top = 0;
+  };
+  static void add_to(Sum& sum, double value);
+  static void raise(Sum& sum, std::int64_t top);
+  static double value_of(const Sum& sum);
+
+  std::vector<Sum> sums_;
+  std::unique_ptr<std::mutex[]>
+      locks_;  // one for each kStripe sums, so that threads share one vector
+};
+
+}  // namespace culatent

@@ -1,0 +1,85 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "culatent/gaussian_mixture.hpp"
+#include "host/scan.hpp"
+#include "kernels/gaussian_mixture.hpp"
+
+/// What the parts of the Gaussian mixture's loop share.
+namespace culatent::gaussian_mixture {
+
+/// Elements of Model::covariances.
+std::int64_t covariance_size(Covariance covariance, std::int64_t n_components,
+                             std::int64_t n_features);
+
+/// Throws invalid_argument or data_error for tensors whose shapes, weights or variances make no
+/// mixture.
+void check_model(const Model& model, const std::string& where);
+
+/// Covariance of component k of any type, [D, D] row-major.
+Matrix<double> dense_covariance(const Model& model, std::int64_t k);
+
+/// Factors the covariances (Cholesky in float64, in the frame) and moves the means into the frame.
+/// Components whose covariance is not positive definite to working precision go to `failed`; their
+/// parameters are unusable. O(K D³).
+template <class T>
+Parameters<T> prepare(const CpuBackend& backend, const Model& model, const Frame& frame,
+                      bool missing, std::vector<std::int64_t>& failed);
+
+/// The frame for rows that are known only through the model that describes them.
+template <class T>
+Frame model_frame(const Model& model);
+
+/// Sums over all rows, and the points that they were taken about.
+struct Moments {
+  const Layout& layout;
+  std::span<const double> sums;
+  Covariance covariance;
+  const Frame& frame;
+  const Matrix<double>& shifts;  ///< [K, D] in the frame
+
+  double count(std::int64_t k) const { return sums[static_cast<std::size_t>(layout.counts + k)]; }
+  double mean(std::int64_t k, std::int64_t j) const;  ///< in the frame
+  /// Element (i, j) of component k's covariance (tied: of all) in the frame; diagonal: i = j.
+  double covariance_at(std::int64_t k, std::int64_t i, std::int64_t j) const;
+  /// Element (i, j) of the covariance of all rows together in the frame.
+  double pooled_at(std::int64_t i, std::int64_t j) const;
+};
+
+/// The M-step (METHODS: Gaussian mixture), reg_covar included. Components that lost their rows or
+/// fell on one point go to `collapsed`, for resolve_collapse().
+Model maximise(const Moments& moments, double reg_covar, std::vector<std::int64_t>& collapsed);
+
+/// Applies the policy to the collapsed components. Throws data_error for Collapse::error, and when
+/// nothing is left.
+void resolve_collapse(const Moments& moments, Collapse policy, int iteration,
+                      std::span<const std::int64_t> collapsed, Model& model);
+
+/// One line for people about where and why.
+[[noreturn]] void throw_singular(const Model& model, std::span<const std::int64_t> failed,
+                                 const std::string& where);
+
+/// The part of a fit's progress that a checkpoint keeps.
+struct RunState {
+  int restart = 0;
+  int iteration = 0;
+  bool converged = false;  ///< the next pass is the last
+  Model model;
+  std::vector<TraceEntry> trace;
+  std::int64_t n_collapsed = 0;
+};
+struct Checkpoint {
+  std::uint64_t seed = 0;
+  RunState run;
+  bool has_best = false;
+  RunState best;  ///< of the restarts that are done
+};
+void save_checkpoint(const std::string& path, const std::string& identity, const Checkpoint& state);
+/// Throws io_error for a damaged file and data_error for one of other data or options.
+Checkpoint load_checkpoint(const std::string& path, const std::string& identity);
+
+}  // namespace culatent::gaussian_mixture

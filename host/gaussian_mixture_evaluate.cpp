@@ -1,0 +1,115 @@
+#include <cmath>
+#include <limits>
+#include <string>
+
+#include "culatent/error.hpp"
+#include "host/gaussian_mixture.hpp"
+#include "host/parallel.hpp"
+#include "host/row_pass.hpp"
+#include "kernels/cpu/gaussian_mixture.hpp"
+#include "kernels/scan.hpp"
+
+namespace culatent::gaussian_mixture {
+namespace {
+
+template <class T>
+void check_shapes(const Model& model, const RowSource<T>& rows, const Outputs<T>& outputs) {
+  const std::int64_t n = rows.rows();
+  if (rows.cols() != model.n_features()) {
+    throw data_error("the data have " + std::to_string(rows.cols()) + " columns, the model " +
+                         std::to_string(model.n_features()) + " features",
+                     "columns", "use the columns that the model was fitted on (--columns)");
+  }
+  const auto size = static_cast<std::size_t>(n);
+  const bool wrong_responsibilities =
+      outputs.responsibilities.data != nullptr &&
+      (outputs.responsibilities.rows != n || outputs.responsibilities.cols != model.n_components());
+  if ((!outputs.log_prob.empty() && outputs.log_prob.size() != size) ||
+      (!outputs.labels.empty() && outputs.labels.size() != size) || wrong_responsibilities) {
+    throw invalid_argument(
+        "an output does not have the rows or components of the input",
+        std::to_string(n) + " rows, " + std::to_string(model.n_components()) + " components",
+        "size every output by rows and components");
+  }
+}
+
+// Non-finite input, checked before anything is written.
+template <class T>
+void check_values(const Context& context, const CpuBackend& backend, const RowSource<T>& rows,
+                  bool missing) {
+  ColumnScan columns(rows.cols());
+  std::vector<Matrix<T>> buffers;
+  for (int worker = 0; worker < backend.n_workers; ++worker) {
+    buffers.emplace_back(rows.in_place() ? 0 : kBlockRows, rows.cols());
+  }
+  row_pass(
+      context, Communicator(), FitRows<T>{rows, {}}, columns.sums,
+      [&](const RowChunk<T>& chunk) { scan_columns(backend, buffers, chunk, missing, columns); });
+  if (columns.bad_row < 0) return;
+  throw data_error(
+      std::isnan(columns.bad_value) ? "NaN in the data" : "infinite value in the data",
+      "row " + std::to_string(columns.bad_row) + ", column " + std::to_string(columns.bad_column),
+      "remove or fill it, or mark NaN as missing (missing / --missing)");
+}
+
+}  // namespace
+
+template <class T>
+Summary<T> evaluate(const Context& context, const Model& model, const RowSource<T>& rows,
+                    const Outputs<T>& outputs) {
+  check_model(model, "evaluate");
+  check_shapes(model, rows, outputs);
+  if (rows.rows() == 0) return {};
+  const CpuBackend backend{context.threads(), context.n_threads()};
+  check_values(context, backend, rows, outputs.missing);
+  const Frame frame = model_frame<T>(model);
+  std::vector<std::int64_t> failed;
+  const Parameters<T> parameters = prepare<T>(backend, model, frame, outputs.missing, failed);
+  if (!failed.empty()) throw_singular(model, failed, "model");
+  CpuWorkspace<T> workspace(backend, model.covariance, model.n_components(), model.n_features(),
+                            rows.in_place());
+  ExactSums sums(Layout::kEntropy + 1);
+  row_pass(context, Communicator(), FitRows<T>{rows, {}}, sums, [&](const RowChunk<T>& chunk) {
+    expectation(backend, workspace, chunk, frame, parameters, outputs, sums);
+  });
+  const double n = static_cast<double>(rows.rows());
+  return {sums.value(Layout::kLogLikelihood) / n, sums.value(Layout::kEntropy) / n};
+}
+
+template <class T>
+void log_prob(const Context& context, const Model& model, MatrixView<const T> rows,
+              std::span<T> out) {
+  evaluate<T>(context, model, MatrixRows<T>(rows), {.log_prob = out});
+}
+
+template <class T>
+void responsibilities(const Context& context, const Model& model, MatrixView<const T> rows,
+                      MatrixView<T> out) {
+  evaluate<T>(context, model, MatrixRows<T>(rows), {.responsibilities = out});
+}
+
+template <class T>
+void predict(const Context& context, const Model& model, MatrixView<const T> rows,
+             std::span<std::int32_t> out) {
+  evaluate<T>(context, model, MatrixRows<T>(rows), {.labels = out});
+}
+
+template <class T>
+double score(const Context& context, const Model& model, MatrixView<const T> rows) {
+  return evaluate<T>(context, model, MatrixRows<T>(rows)).log_likelihood;
+}
+
+#define CULATENT_INSTANTIATE(T)                                                            \
+  template Summary<T> evaluate(const Context&, const Model&, const RowSource<T>&,          \
+                               const Outputs<T>&);                                         \
+  template void log_prob(const Context&, const Model&, MatrixView<const T>, std::span<T>); \
+  template void responsibilities(const Context&, const Model&, MatrixView<const T>,        \
+                                 MatrixView<T>);                                           \
+  template void predict(const Context&, const Model&, MatrixView<const T>,                 \
+                        std::span<std::int32_t>);                                          \
+  template double score(const Context&, const Model&, MatrixView<const T>);
+CULATENT_INSTANTIATE(float)
+CULATENT_INSTANTIATE(double)
+#undef CULATENT_INSTANTIATE
+
+}  // namespace culatent::gaussian_mixture

@@ -1,0 +1,147 @@
+#include "host/gaussian_mixture_init.hpp"
+
+#include <algorithm>
+#include <string>
+
+#include "culatent/error.hpp"
+#include "host/random.hpp"
+
+namespace culatent::gaussian_mixture {
+namespace {
+
+std::size_t index(std::int64_t i) { return static_cast<std::size_t>(i); }
+
+// Distances are those of the data's own units, up to one common factor: the features' scales in the
+// frame are taken back.
+template <class T>
+std::vector<T> metric_of(const Frame& frame) {
+  const double unit = *std::min_element(frame.scale.begin(), frame.scale.end());
+  std::vector<T> metric;
+  for (const double scale : frame.scale) metric.push_back(static_cast<T>(unit / scale));
+  return metric;
+}
+
+template <class T>
+Matrix<T> to_frame(const Matrix<double>& means, const Frame& frame) {
+  Matrix<T> result(means.rows(), means.cols());
+  for (std::int64_t k = 0; k < means.rows(); ++k) {
+    for (std::int64_t j = 0; j < means.cols(); ++j) {
+      result(k, j) = static_cast<T>((means(k, j) - frame.centre[index(j)]) * frame.scale[index(j)]);
+    }
+  }
+  return result;
+}
+
+template <class T>
+Matrix<double> widen(const Matrix<T>& m) {
+  Matrix<double> result(m.rows(), m.cols());
+  std::copy(m.data(), m.data() + m.size(), result.data());
+  return result;
+}
+
+// Empty for Init::random.
+template <class T>
+Matrix<T> initial_centroids(const InitContext<T>& init, std::span<const T> metric,
+                            std::uint64_t seed) {
+  const Options& options = init.options;
+  if (options.start.means.rows() > 0) return to_frame<T>(options.start.means, init.frame);
+  if (options.init == Init::random) return {};
+  const std::int64_t n = init.rows.source.rows();
+  const std::int64_t d = init.rows.source.cols();
+  const std::int64_t k = options.n_components;
+  if (options.init == Init::random_rows) {
+    return kmeans::sample_rows(init.backend, init.rows, init.frame, seed, k).rows;
+  }
+  const auto sample =
+      kmeans::sample_rows(init.backend, init.rows, init.frame, seed, kmeans::seeding_rows(n, k, d));
+  Matrix<T> centroids = kmeans::choose_seeds(init.backend, sample, metric, seed, k);
+  if (options.init == Init::kmeans) {
+    kmeans::lloyd(init.context, init.backend, init.rows, init.frame, metric, {}, centroids,
+                  init.proceed);
+  }
+  return centroids;
+}
+
+}  // namespace
+
+template <class T>
+Model initial_model(const InitContext<T>& init, std::uint64_t seed, std::vector<double>& scatter,
+                    std::int64_t& n_collapsed) {
+  const Options& options = init.options;
+  const Start& start = options.start;
+  const std::int64_t k = options.n_components;
+  if (!start.covariances.empty()) {
+    Model model;
+    model.covariance = options.covariance;
+    model.reg_covar = options.reg_covar;
+    model.weights = start.weights;
+    if (model.weights.empty()) model.weights.assign(index(k), 1.0 / static_cast<double>(k));
+    model.means = start.means;
+    model.covariances = start.covariances;
+    check_model(model, "start");
+    return model;
+  }
+  const std::vector<T> metric = metric_of<T>(init.frame);
+  const Matrix<T> centroids = initial_centroids(init, std::span<const T>(metric), seed);
+  Parameters<T> parameters;
+  parameters.covariance = options.covariance;
+  parameters.n_components = k;
+  parameters.n_features = init.rows.source.cols();
+  parameters.shifts = centroids.rows() > 0 ? centroids : Matrix<T>(k, parameters.n_features);
+  const InitialResponsibilities<T> responsibilities{centroids.rows() > 0 ? &centroids : nullptr,
+                                                    metric, seed};
+  row_pass(init.context, Communicator(), init.rows, init.sums, [&](const RowChunk<T>& chunk) {
+    initial_maximisation(init.backend, init.workspace, chunk, init.frame, parameters,
+                         responsibilities, init.sums);
+  });
+  init.sums.round(init.values);
+  const Layout& layout = init.workspace.layout;
+  if (options.covariance == Covariance::tied && !options.missing) {
+    scatter.assign(init.values.begin() + layout.squares, init.values.end());
+  }
+  const Matrix<double> shifts = widen(parameters.shifts);
+  const Moments moments{layout, init.values, options.covariance, init.frame, shifts};
+  std::vector<std::int64_t> collapsed;
+  Model model = maximise(moments, options.reg_covar, collapsed);
+  if (start.means.rows() == 0 && options.init == Init::random_rows) {
+    // Every component starts as all rows do, around a row of its own.
+    collapsed.resize(index(k));
+    for (std::int64_t c = 0; c < k; ++c) collapsed[index(c)] = c;
+    resolve_collapse(moments, Collapse::regularise, 0, collapsed, model);
+    model.weights.assign(index(k), 1.0 / static_cast<double>(k));
+    for (std::int64_t c = 0; c < k; ++c) {
+      for (std::int64_t j = 0; j < shifts.cols(); ++j) {
+        model.means(c, j) = init.frame.centre[index(j)] + shifts(c, j) / init.frame.scale[index(j)];
+      }
+    }
+    return model;
+  }
+  resolve_collapse(moments, options.collapse, 0, collapsed, model);
+  n_collapsed += static_cast<std::int64_t>(collapsed.size());
+  if (model.n_components() == k) {
+    if (start.means.rows() > 0) model.means = start.means;
+    if (!start.weights.empty()) model.weights = start.weights;
+  }
+  return model;
+}
+
+template <class T>
+std::int64_t init_bytes(std::int64_t n_rows, std::int64_t n_features, bool in_place, int n_workers,
+                        const Options& options) {
+  const std::int64_t k = options.n_components;
+  const std::int64_t sampled = kmeans::seeding_rows(n_rows, k, n_features);
+  const std::int64_t size = static_cast<std::int64_t>(sizeof(T));
+  return checked_product(sampled, size * n_features + 8 * 7) + 2 * size * k * n_features +
+         checked_product(n_workers, kmeans::CpuScratch<T>::bytes(k, n_features, in_place)) +
+         ExactSums::bytes(kmeans::Layout(k, n_features).size);
+}
+
+#define CULATENT_INSTANTIATE(T)                                                            \
+  template Model initial_model(const InitContext<T>&, std::uint64_t, std::vector<double>&, \
+                               std::int64_t&);                                             \
+  template std::int64_t init_bytes<T>(std::int64_t, std::int64_t, bool, int, const Options&);
+CULATENT_INSTANTIATE(float)
+CULATENT_INSTANTIATE(double)
+#undef CULATENT_INSTANTIATE
+
+}  // namespace culatent::gaussian_mixture

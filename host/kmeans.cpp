@@ -1,0 +1,218 @@
+#include "host/kmeans.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "host/random.hpp"
+
+namespace culatent::kmeans {
+namespace {
+
+constexpr std::int64_t kSeedBlock = 1024;  // rows whose distances are summed together
+
+template <class T>
+void copy_to_frame(MatrixView<const T> source, std::int64_t i, const Frame& frame, Matrix<T>& out,
+                   std::int64_t row) {
+  for (std::int64_t j = 0; j < source.cols; ++j) {
+    const auto c = static_cast<std::size_t>(j);
+    const T scale = static_cast<T>(frame.scale[c]);
+    const T value = source(i, j) * scale - static_cast<T>(frame.centre[c]) * scale;
+    out(row, j) = std::isnan(value) ? T{0} : value;
+  }
+}
+
+template <class T>
+double squared_distance(const T* a, const T* b, std::span<const T> metric) {
+  T sum{};
+  for (std::size_t j = 0; j < metric.size(); ++j) {
+    const T delta = (a[j] - b[j]) * metric[j];
+    sum += delta * delta;
+  }
+  return static_cast<double>(sum);
+}
+
+// The first index whose running sum of shares passes `target`; the last one with a share otherwise.
+std::int64_t pick(const std::vector<double>& share, double target) {
+  double running = 0.0;
+  std::int64_t last = 0;
+  for (std::size_t i = 0; i < share.size(); ++i) {
+    if (share[i] <= 0.0) continue;
+    running += share[i];
+    last = static_cast<std::int64_t>(i);
+    if (running > target) break;
+  }
+  return last;
+}
+
+double total(const std::vector<double>& values) {
+  double sum = 0.0;
+  for (const double value : values) sum += value;
+  return sum;
+}
+
+// least[i] = min(current[i], distance of row i to row `candidate`), for all rows.
+template <class T>
+void distances_with(const CpuBackend& backend, const RowSample<T>& sample,
+                    std::span<const T> metric, std::int64_t candidate,
+                    const std::vector<double>& current, std::vector<double>& least) {
+  const std::int64_t n = sample.rows.rows();
+  const std::int64_t d = sample.rows.cols();
+  backend.threads.parallel_for(
+      (n + kSeedBlock - 1) / kSeedBlock, backend.n_workers, [&](std::int64_t block, int) {
+        const std::int64_t end = std::min(n, (block + 1) * kSeedBlock);
+        for (std::int64_t i = block * kSeedBlock; i < end; ++i) {
+          const auto index = static_cast<std::size_t>(i);
+          least[index] = std::min(current[index],
+                                  squared_distance(sample.rows.data() + i * d,
+                                                   sample.rows.data() + candidate * d, metric));
+        }
+      });
+}
+
+}  // namespace
+
+std::int64_t seeding_rows(std::int64_t n_rows, std::int64_t n_clusters, std::int64_t n_features) {
+  constexpr std::int64_t kBytes = std::int64_t{64} << 20;
+  const std::int64_t affordable = std::max<std::int64_t>(kBytes / (8 * n_features), 1024);
+  const std::int64_t wanted =
+      std::clamp<std::int64_t>(256 * n_clusters, std::int64_t{1} << 13, std::int64_t{1} << 16);
+  return std::min(n_rows, std::max(std::min(wanted, affordable), n_clusters));
+}
+
+template <class T>
+RowSample<T> sample_rows(const CpuBackend& backend, const FitRows<T>& rows, const Frame& frame,
+                         std::uint64_t seed, std::int64_t count) {
+  const std::int64_t n = rows.source.rows();
+  const std::int64_t d = rows.source.cols();
+  std::vector<std::int64_t> chosen(static_cast<std::size_t>(count));
+  for (std::int64_t i = 0; i < count; ++i) {
+    // Stretch i is [i n / count, (i + 1) n / count), in 128 bits because i n may pass 2^63.
+    const auto first = static_cast<std::int64_t>(static_cast<__int128>(i) * n / count);
+    const auto end = static_cast<std::int64_t>(static_cast<__int128>(i + 1) * n / count);
+    const double u =
+        random::uniform(seed, random::Stream::seed_rows, static_cast<std::uint64_t>(i), 0);
+    chosen[static_cast<std::size_t>(i)] =
+        std::min(end - 1, first + static_cast<std::int64_t>(u * static_cast<double>(end - first)));
+  }
+  RowSample<T> sample{Matrix<T>(count, d), std::vector<double>(static_cast<std::size_t>(count))};
+  std::vector<Matrix<T>> buffers;
+  for (int worker = 0; worker < backend.n_workers; ++worker) {
+    buffers.emplace_back(rows.source.in_place() ? 0 : kBlockRows, d);
+  }
+  const RowChunk<T> all{rows.source, 0, n, rows.weights, rows.weight_scale};
+  const std::int64_t n_blocks = (n + kBlockRows - 1) / kBlockRows;
+  backend.threads.parallel_for(n_blocks, backend.n_workers, [&](std::int64_t block, int worker) {
+    const std::int64_t first = block * kBlockRows;
+    const std::int64_t end = std::min(n, first + kBlockRows);
+    auto next = std::lower_bound(chosen.begin(), chosen.end(), first);
+    if (next == chosen.end() || *next >= end) return;
+    MatrixView<T> buffer = buffers[static_cast<std::size_t>(worker)].view();
+    buffer.rows = end - first;
+    const MatrixView<const T> view = rows.source.read(first, buffer);
+    for (; next != chosen.end() && *next < end; ++next) {
+      const std::int64_t row = next - chosen.begin();
+      copy_to_frame(view, *next - first, frame, sample.rows, row);
+      sample.weights[static_cast<std::size_t>(row)] = all.weight(*next);
+    }
+  });
+  return sample;
+}
+
+template <class T>
+Matrix<T> choose_seeds(const CpuBackend& backend, const RowSample<T>& sample,
+                       std::span<const T> metric, std::uint64_t seed, std::int64_t n_clusters) {
+  const std::int64_t n = sample.rows.rows();
+  const std::int64_t d = sample.rows.cols();
+  const int n_trials = 2 + static_cast<int>(std::log(static_cast<double>(n_clusters)));
+  const auto size = static_cast<std::size_t>(n);
+  std::vector<double> least(size, std::numeric_limits<double>::infinity());
+  std::vector<double> share = sample.weights;
+  std::vector<double> trial(size), best(size), best_share(size), trial_share(size);
+  Matrix<T> seeds(n_clusters, d);
+  for (std::int64_t k = 0; k < n_clusters; ++k) {
+    double potential = total(share);
+    if (potential <= 0.0) {  // every row lies on a centre already
+      share = sample.weights;
+      potential = total(share);
+    }
+    double best_potential = std::numeric_limits<double>::infinity();
+    std::int64_t chosen = 0;
+    for (int t = 0; t < (k == 0 ? 1 : n_trials); ++t) {
+      const double u =
+          random::uniform(seed, random::Stream::seed_choice, static_cast<std::uint64_t>(k),
+                          static_cast<std::uint32_t>(t));
+      const std::int64_t candidate = pick(share, u * potential);
+      distances_with(backend, sample, metric, candidate, least, trial);
+      for (std::size_t i = 0; i < size; ++i) trial_share[i] = sample.weights[i] * trial[i];
+      const double reached = total(trial_share);
+      if (reached < best_potential) {
+        best_potential = reached;
+        chosen = candidate;
+        best.swap(trial);
+        best_share.swap(trial_share);
+      }
+    }
+    least = best;
+    share = best_share;
+    std::copy_n(sample.rows.data() + chosen * d, d, seeds.data() + k * d);
+  }
+  return seeds;
+}
+
+template <class T>
+LloydResult lloyd(const Context& context, const CpuBackend& backend, const FitRows<T>& rows,
+                  const Frame& frame, std::span<const T> metric, const LloydOptions& options,
+                  Matrix<T>& centroids, const std::function<bool(double)>& proceed) {
+  const std::int64_t n_clusters = centroids.rows();
+  const std::int64_t d = centroids.cols();
+  const Layout layout(n_clusters, d);
+  std::vector<CpuScratch<T>> workspace;
+  for (int worker = 0; worker < backend.n_workers; ++worker) {
+    workspace.emplace_back(n_clusters, d, rows.source.in_place());
+  }
+  ExactSums sums(layout.size);
+  LloydResult result;
+  double last = std::numeric_limits<double>::infinity();
+  while (result.n_iter < options.max_iter) {
+    Farthest farthest;
+    row_pass(context, Communicator(), rows, sums, [&](const RowChunk<T>& chunk) {
+      assign(backend, workspace, chunk, frame, metric, centroids, sums, farthest);
+    });
+    ++result.n_iter;
+    bool relocated = false;
+    for (std::int64_t k = 0; k < n_clusters; ++k) {
+      const double count = sums.value(Layout::counts + k);
+      if (count > 0.0) {
+        for (std::int64_t j = 0; j < d; ++j) {
+          centroids(k, j) = static_cast<T>(sums.value(layout.sums + k * d + j) / count);
+        }
+      } else if (!relocated && farthest.distance > 0.0) {
+        // One a pass: the next farthest row is known only after this one has its own centroid.
+        Matrix<T> buffer(1, d);
+        copy_to_frame(rows.source.read(farthest.row, buffer.view()), 0, frame, centroids, k);
+        relocated = true;
+        ++result.n_relocated;
+      }
+    }
+    result.inertia = sums.value(Layout::kInertia);
+    const bool settled = last - result.inertia <= options.tol * result.inertia;
+    last = result.inertia;
+    if (!proceed(result.inertia) || (settled && !relocated)) break;
+  }
+  return result;
+}
+
+#define CULATENT_INSTANTIATE(T)                                                                  \
+  template RowSample<T> sample_rows(const CpuBackend&, const FitRows<T>&, const Frame&,          \
+                                    std::uint64_t, std::int64_t);                                \
+  template Matrix<T> choose_seeds(const CpuBackend&, const RowSample<T>&, std::span<const T>,    \
+                                  std::uint64_t, std::int64_t);                                  \
+  template LloydResult lloyd(const Context&, const CpuBackend&, const FitRows<T>&, const Frame&, \
+                             std::span<const T>, const LloydOptions&, Matrix<T>&,                \
+                             const std::function<bool(double)>&);
+CULATENT_INSTANTIATE(float)
+CULATENT_INSTANTIATE(double)
+#undef CULATENT_INSTANTIATE
+
+}  // namespace culatent::kmeans

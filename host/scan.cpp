@@ -1,0 +1,131 @@
+#include "host/scan.hpp"
+
+#include <xxhash.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <limits>
+#include <string>
+
+#include "culatent/error.hpp"
+#include "kernels/scan.hpp"
+
+namespace culatent {
+namespace {
+
+// Squares of what is wider than this, summed over rows and divided by a tiny variance, leave
+// float64.
+constexpr double kWidest = 1e140;
+
+std::string number(double value) {
+  char text[32];
+  std::snprintf(text, sizeof(text), "%.6g", value);
+  return text;
+}
+
+// A power of two, so that multiplying by it is exact.
+double power_of_two_below(double value) { return std::ldexp(1.0, std::ilogb(value)); }
+
+// Largest weight; throws for one that is no weight.
+double check_weights(std::span<const double> weights, std::int64_t n_rows) {
+  if (weights.empty()) return 1.0;
+  if (static_cast<std::int64_t>(weights.size()) != n_rows) {
+    throw data_error(
+        std::to_string(weights.size()) + " row weights for " + std::to_string(n_rows) + " rows",
+        "weights", "give one weight a row");
+  }
+  double greatest = 0.0;
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    if (!(weights[i] >= 0.0) || !std::isfinite(weights[i])) {
+      throw data_error("row weight is " + number(weights[i]), "row " + std::to_string(i),
+                       "weights must be finite and not negative");
+    }
+    greatest = std::max(greatest, weights[i]);
+  }
+  if (greatest == 0.0) {
+    throw data_error("all row weights are zero", "weights", "give some row a positive weight");
+  }
+  return greatest;
+}
+
+void check_values(const ColumnScan& columns, const ScanOptions& options) {
+  if (columns.bad_row >= 0 && !options.trust) {
+    const bool nan = std::isnan(columns.bad_value);
+    throw data_error(
+        std::string(nan ? "NaN" : "infinite value") + " in the data",
+        "row " + std::to_string(columns.bad_row) + ", column " + std::to_string(columns.bad_column),
+        nan && !options.missing ? "remove or fill it, or mark NaN as missing (missing / --missing)"
+                                : "remove or fill it");
+  }
+  for (std::size_t j = 0; j < columns.minimum.size(); ++j) {
+    const std::string where = "column " + std::to_string(j);
+    if (columns.minimum[j] > columns.maximum[j]) {
+      throw data_error("no values in the data", where, "leave the column out");
+    }
+    const double width = columns.maximum[j] - columns.minimum[j];
+    if (!(width < kWidest) || (width > 0.0 && width < 1.0 / kWidest)) {
+      throw data_error("values from " + number(columns.minimum[j]) + " to " +
+                           number(columns.maximum[j]) + ": their squares leave float64",
+                       where, "rescale the data (--scale)");
+    }
+  }
+}
+
+}  // namespace
+
+template <class T>
+DataSummary scan(const Context& context, const CpuBackend& backend, const RowSource<T>& rows,
+                 std::span<const double> weights, const ScanOptions& options) {
+  const std::int64_t d = rows.cols();
+  DataSummary summary;
+  summary.weight_scale = 1.0 / power_of_two_below(check_weights(weights, rows.rows()));
+
+  ColumnScan columns(d);
+  std::vector<Matrix<T>> buffers;
+  for (int worker = 0; worker < backend.n_workers; ++worker) {
+    buffers.emplace_back(rows.in_place() ? 0 : kBlockRows, d);
+  }
+  const FitRows<T> fit_rows{rows, weights, summary.weight_scale};
+  row_pass(context, Communicator(), fit_rows, columns.sums, [&](const RowChunk<T>& chunk) {
+    scan_columns(backend, buffers, chunk, options.missing, columns);
+  });
+  check_values(columns, options);
+
+  summary.n_missing = columns.n_missing;
+  for (std::int64_t i = 0; i < rows.rows(); ++i) {
+    if (weights.empty()) break;
+    summary.total_weight += weights[static_cast<std::size_t>(i)] * summary.weight_scale;
+  }
+  if (weights.empty()) summary.total_weight = static_cast<double>(rows.rows());
+  std::vector<double> values;
+  for (std::int64_t j = 0; j < d; ++j) {
+    const auto i = static_cast<std::size_t>(j);
+    const double observed = columns.sums.value(d + j);
+    // A column that only rows of weight zero have has no mean; any of its values will do.
+    const double mean = observed > 0.0 ? columns.sums.value(j) / observed : columns.minimum[i];
+    const double centre = static_cast<double>(static_cast<T>(mean));
+    const double reach = std::max(columns.maximum[i] - centre, centre - columns.minimum[i]);
+    summary.frame.centre.push_back(centre);
+    summary.frame.scale.push_back(reach > 0.0 ? 1.0 / power_of_two_below(reach) : 0.0);
+    values.insert(values.end(), {columns.minimum[i], columns.maximum[i], mean, observed});
+  }
+  // A constant feature has no scale of its own; that of the narrowest keeps it from setting the
+  // metric.
+  std::vector<double>& scale = summary.frame.scale;
+  const double narrowest = *std::max_element(scale.begin(), scale.end());
+  for (double& s : scale) {
+    if (s == 0.0) s = narrowest > 0.0 ? narrowest : 1.0;
+  }
+  values.push_back(static_cast<double>(rows.rows()));
+  values.push_back(static_cast<double>(sizeof(T)));
+  summary.fingerprint = XXH3_64bits(values.data(), values.size() * sizeof(double));
+  return summary;
+}
+
+template DataSummary scan(const Context&, const CpuBackend&, const RowSource<float>&,
+                          std::span<const double>, const ScanOptions&);
+template DataSummary scan(const Context&, const CpuBackend&, const RowSource<double>&,
+                          std::span<const double>, const ScanOptions&);
+
+}  // namespace culatent
