@@ -37,28 +37,27 @@ build_tree() {
     return 1
   fi
   cmake --build "$build" -j "$(nproc)"
-  sed -n 's/^-- cuLatent backends: /Backends built: /p' "$build/configure.log"
-  "$command" devices | python3 scripts/devices.py
+  "$command" devices | python3 scripts/say_devices.py
 }
 
 case ${1-release} in
   release)
-    need build demo
+    need build
     build_tree OFF OFF
     echo "The command: $command   Install: cmake --install $build --prefix DIR"
     ;;
   demo)
-    need build demo
+    need build
     build_tree OFF OFF
     python3 scripts/demo.py "$command"
     ;;
   test)
-    need build demo test
+    need build test
     build_tree ON OFF
     ctest --preset release -j "$(nproc)"
     ;;
   bench)
-    need build demo bench
+    need build bench
     build_tree OFF ON
     for program in "$build"/bench/*_bench; do "$program"; done
     ;;

@@ -8,10 +8,10 @@ compile and link: g++ cmake ninja-build pkg-config
 linear algebra, random numbers, JSON: libeigen3-dev librandom123-dev nlohmann-json3-dev
 checksums and compressed data: libxxhash-dev zlib1g-dev
 the command and its reports: libcli11-dev libfmt-dev libpng-dev
+the words of the demo, and tests: python3
 END
       ;;
-    demo) echo "the demo's words: python3" ;;
-    test) echo "tests: libgtest-dev python3" ;;
+    test) echo "tests: libgtest-dev" ;;
     bench) echo "benchmarks: libbenchmark-dev" ;;
     check) echo "fuzzing and formatting: clang libclang-rt-dev clang-format" ;;
   esac
