@@ -44,23 +44,27 @@ std::string header(const MixtureScene& scene, const std::string& title) {
   std::vector<Fact> items;
   if (!fit.trace.empty()) {
     items.push_back(
-        {"mean log-likelihood", format_number(fit.trace.back().log_likelihood, 5), "nats a row"});
+        {"mean log-likelihood", format_number(fit.trace.back().log_likelihood, 5), "nats per row"});
     items.push_back(
         {"iterations", format_count(fit.n_iter), fit.converged ? "converged" : "not converged"});
     items.push_back({"uncertainty of membership", format_number(fit.trace.back().entropy, 3),
-                     "nats a row (entropy)"});
+                     "nats per row (entropy)"});
   }
   items.push_back({"time", format_seconds(fit.seconds.total), "start and iterations"});
   return out + facts(items) + "</header>\n";
 }
 
+// Of images the means say more than words about single pixels.
 std::string groups(const MixtureScene& scene) {
+  if (scene.input.image_height > 0) return mean_images(scene) + paragraph(separation(scene.fit));
   std::string out = "<ul class=\"groups\">\n";
   for (std::size_t i = 0; i < scene.by_weight.size() && i < kMaxGroupLines; ++i) {
     const std::int64_t k = scene.by_weight[i];
-    out += fmt::format("<li><span class=\"swatch {}\"></span><b>{}</b><span>{}</span></li>\n",
-                       scene.component_class(k), escape(format_percent(scene.weight(k))),
-                       escape(whereabouts(scene.model, k, scene.input.column_names)));
+    out += fmt::format(
+        "<li><span class=\"swatch {}\"></span><b>{}</b><span>{}</span>"
+        "<small>component {}</small></li>\n",
+        scene.component_class(k), escape(format_percent(scene.weight(k))),
+        escape(whereabouts(scene.model, k, scene.input.column_names)), k);
   }
   out += "</ul>\n";
   if (scene.by_weight.size() > kMaxGroupLines) {
@@ -91,13 +95,12 @@ std::string gaussian_mixture_page(const Context& context, const gaussian_mixture
   const std::string title = page_title(input, "Gaussian mixture");
   std::string body = header(scene, title);
   body += section("What was found", groups(scene));
-  if (input.image_height > 0) body += section("Means", mean_images(scene));
   body += density_section(context, scene);
   const std::string by_label = label_table(scene);
   if (!by_label.empty()) body += section("Labels and components", by_label);
   body += section("Weights", weights_figure(scene));
   body += section("Iterations", trace_figures(fit, option_number(report, "tol", 0.0)));
-  body += section("Parameters", parameter_table(scene));
+  if (input.image_height == 0) body += section("Parameters", parameter_table(scene));
   body += section("How it was made", run_details(report, input));
   return html_document(title, body);
 }

@@ -85,7 +85,7 @@ std::string separation(const gaussian_mixture::Fit& fit) {
                       : entropy < 0.25 * most ? "The groups overlap somewhat"
                       : entropy < 0.6 * most  ? "The groups overlap much"
                                               : "The groups can hardly be told apart";
-  return fmt::format("{}: a row's membership is uncertain by {} nats of at most {}.", words,
+  return fmt::format("{} (entropy of membership {} of at most {} nats).", words,
                      format_number(entropy, 2), format_number(most, 3));
 }
 

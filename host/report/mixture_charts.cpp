@@ -32,7 +32,12 @@ std::string trace_chart(const TraceChart& chart) {
   range_x.include(std::max(1.0, static_cast<double>(x.size()) - 1.0));
   range_y.include(chart.y);
   range_y.include(chart.limit);
-  const Plot plot{{84, 40, 380, 190}, range_x.for_axis(0.02), range_y.for_axis(0.08)};
+  if (chart.logarithmic && !range_y.empty()) {
+    range_y = {std::floor(range_y.low),
+               std::ceil(range_y.high)};  // whole powers of ten at both ends
+  }
+  const Plot plot{
+      {84, 40, 380, 190}, range_x.for_axis(0.02), range_y.for_axis(chart.logarithmic ? 0.0 : 0.08)};
   Svg svg(480, 284, chart.id, chart.title, fmt::format("{} by iteration", chart.title));
   svg.text({0, 16}, chart.title, "name strong");
   draw_axes(svg, plot, integer_ticks(range_x),
@@ -41,11 +46,11 @@ std::string trace_chart(const TraceChart& chart) {
   if (std::isfinite(chart.limit)) {
     const Point left = plot.at(plot.x.low, chart.limit), right = plot.at(plot.x.high, chart.limit);
     svg.line(left, right, "dash");
-    svg.text({right.x, right.y - 6}, "stops below", "tick end");
+    svg.text({left.x + 4, left.y + 15}, "the fit stops below", "tick");
   }
   svg.path(polyline(plot, x, chart.y), "line s0");
   // The points themselves, as long as they can be told apart.
-  if (x.size() <= 60) svg.path(dots(plot, x, chart.y), "marks s0");
+  if (x.size() <= 60) svg.path(marks(plot, x, chart.y), "marks s0");
   return "<figure>\n" + svg.str() + "</figure>\n";
 }
 
@@ -74,12 +79,12 @@ std::string trace_figures(const gaussian_mixture::Fit& fit, double tol) {
   }
   const double limit = tol > 0.0 ? std::log10(tol) : kNone;
   return "<div class=\"pair\">\n" +
-         trace_chart(
-             {"trace-likelihood", "Mean log-likelihood", "nats a row", likelihood, false, kNone}) +
-         trace_chart({"trace-gain", "Gain in log-likelihood", "nats a row", gain, true, limit}) +
-         trace_chart(
-             {"trace-entropy", "Entropy of the memberships", "nats a row", entropy, false, kNone}) +
-         trace_chart({"trace-energy", "Free energy", "nats a row", energy, false, kNone}) +
+         trace_chart({"trace-likelihood", "Mean log-likelihood", "nats per row", likelihood, false,
+                      kNone}) +
+         trace_chart({"trace-gain", "Gain in log-likelihood", "nats per row", gain, true, limit}) +
+         trace_chart({"trace-entropy", "Entropy of the memberships", "nats per row", entropy, false,
+                      kNone}) +
+         trace_chart({"trace-energy", "Free energy", "nats per row", energy, false, kNone}) +
          "</div>\n" + details("The numbers", table(numbers));
 }
 
@@ -105,7 +110,8 @@ std::string weights_figure(const MixtureScene& scene) {
     const double right = plot.at(100.0 * scene.weight(k), 0.0).x;
     const std::string percent = format_percent(scene.weight(k));
     svg.text({plot.box.x - 10, top + row / 2 + 4}, fmt::format("component {}", k), "name end");
-    svg.rect({plot.box.x, top + 3, right - plot.box.x, row - 6}, "bar " + scene.component_class(k),
+    svg.rect({plot.box.x, top + 3, right - plot.box.x, row - 6},
+             fmt::format("bar {}", scene.labelled ? "soft" : scene.component_class(k)),
              fmt::format("component {}, {}", k, percent));
     svg.text({right + 8, top + row / 2 + 4}, percent, "name");
   }

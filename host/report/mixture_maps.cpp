@@ -34,12 +34,13 @@ Columns columns(const Matrix<double>& rows, std::int64_t x, std::int64_t y) {
   return out;
 }
 
-// Points in the colours of their groups, faint groups first so that small ones stay on top.
+// Points in the colours of their groups; the heaviest first, so that small ones stay on top.
 void draw_points(Svg& svg, const Plot& plot, const MixtureScene& scene, const Columns& points,
-                 const char* size) {
+                 bool small) {
   for (std::int64_t g = 0; g < scene.n_groups; ++g) {
-    svg.path(dots(plot, points.x, points.y, scene.group, g),
-             fmt::format("dots {} {}", size, series_class(g)));
+    const Marker marker = series_marker(g);
+    svg.path(marks(plot, points.x, points.y, marker, small ? 1.6 : 2.6, scene.group, g),
+             fmt::format("{} {} {}", marker_class(marker), small ? "small" : "", series_class(g)));
   }
 }
 
@@ -124,7 +125,7 @@ std::string density_figure_2d(const Context& context, const MixtureScene& scene)
   Range x, y;
   x.include(points.x);
   y.include(points.y);
-  include_components(x, y, components, 2.0);
+  include_components(x, y, components, 2.5);  // beyond the line around 95 %
   const Plot plot{{76, 12, 884, 560}, x.for_axis(0.04), y.for_axis(0.05)};
   const density::Axis grid_x{plot.x.low, plot.x.high, 221}, grid_y{plot.y.low, plot.y.high, 141};
   const std::string name_x = column_name(scene.input.column_names, 0);
@@ -137,7 +138,7 @@ std::string density_figure_2d(const Context& context, const MixtureScene& scene)
   draw_axes(svg, plot, linear_ticks(plot.x, 8), linear_ticks(plot.y, 6), {name_x, name_y});
   draw_density(svg, plot, density::grid(context, scene.model, grid_x, grid_y), grid_x, grid_y);
   svg.open_clip(plot.box);
-  draw_points(svg, plot, scene, points, "");
+  draw_points(svg, plot, scene, points, false);
   draw_components(svg, plot, scene, components, false);
   svg.close_clip();
   return figure(
@@ -191,7 +192,7 @@ std::string principal_pairs(const MixtureScene& scene) {
                 {bottom ? name(column) : "", column == 0 ? name(row) : ""});
       svg.rect(plot.box, "frame");
       svg.open_clip(plot.box);
-      draw_points(svg, plot, scene, columns(rows, column, row), "small");
+      draw_points(svg, plot, scene, columns(rows, column, row), true);
       std::vector<Component2> pair;
       for (const ProjectedComponent& c : components) {
         Component2 seen;

@@ -12,7 +12,11 @@
 namespace culatent::report {
 namespace {
 
-constexpr std::int64_t kMaxLegend = 12;
+constexpr std::int64_t kMaxLegend = 16;
+
+std::string point_class(std::int64_t group) {
+  return fmt::format("{} {}", marker_class(series_marker(group)), series_class(group));
+}
 
 void expect(bool ok, const std::string& what, const char* remedy) {
   if (!ok) throw invalid_argument(what, "report page", remedy);
@@ -53,13 +57,13 @@ std::vector<LegendItem> MixtureScene::point_legend() const {
   if (labelled) {
     for (std::size_t i = 0; i < label_values.size(); ++i) {
       items.push_back(
-          {series_class(static_cast<std::int64_t>(i)), fmt::format("label {}", label_values[i])});
+          {point_class(static_cast<std::int64_t>(i)), fmt::format("label {}", label_values[i])});
     }
     return items;
   }
   for (const std::int64_t k : by_weight) {
-    items.push_back(
-        {component_class(k), fmt::format("component {}, {}", k, format_percent(weight(k)))});
+    items.push_back({point_class(rank[static_cast<std::size_t>(k)]),
+                     fmt::format("component {}, {}", k, format_percent(weight(k)))});
   }
   return items;
 }

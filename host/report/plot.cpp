@@ -13,6 +13,15 @@ std::string series_class(std::int64_t series) {
   return fmt::format("s{}", series % kSeriesColours);
 }
 
+Marker series_marker(std::int64_t series) {
+  const std::int64_t round = series / kSeriesColours % 3;
+  return round == 0 ? Marker::dot : round == 1 ? Marker::cross : Marker::bar;
+}
+
+const char* marker_class(Marker marker) {
+  return marker == Marker::dot ? "dots" : marker == Marker::cross ? "crosses" : "bars";
+}
+
 Point Plot::at(double value_x, double value_y) const {
   return {box.x + box.width * ((value_x - x.low) / x.span()),
           box.y + box.height * (1.0 - (value_y - y.low) / y.span())};
@@ -77,13 +86,25 @@ PathData area(const Plot& plot, std::span<const double> x, std::span<const doubl
   return path;
 }
 
-PathData dots(const Plot& plot, std::span<const double> x, std::span<const double> y,
-              std::span<const std::int64_t> group, std::int64_t wanted) {
+PathData marks(const Plot& plot, std::span<const double> x, std::span<const double> y,
+               Marker marker, double reach, std::span<const std::int64_t> group,
+               std::int64_t wanted) {
   PathData path;
   for (std::size_t i = 0; i < x.size(); ++i) {
     if (!std::isfinite(x[i]) || !std::isfinite(y[i])) continue;
     if (!group.empty() && group[i] != wanted) continue;
-    path.dot(plot.at(x[i], y[i]));
+    const Point p = plot.at(x[i], y[i]);
+    if (marker == Marker::dot) {
+      path.dot(p);
+    } else if (marker == Marker::bar) {
+      path.move_to({p.x, p.y - reach});
+      path.line_to({p.x, p.y + reach});
+    } else {
+      path.move_to({p.x - reach, p.y - reach});
+      path.line_to({p.x + reach, p.y + reach});
+      path.move_to({p.x - reach, p.y + reach});
+      path.line_to({p.x + reach, p.y - reach});
+    }
   }
   return path;
 }

@@ -17,6 +17,12 @@ constexpr int kSeriesColours = 8;
 /// "s0" … "s7": the class that sets the colour of a series.
 std::string series_class(std::int64_t series);
 
+/// How the points of a series look: the first eight series are dots, the next crosses, the next
+/// bars, so that colours may come again.
+enum class Marker { dot, cross, bar };
+Marker series_marker(std::int64_t series);
+const char* marker_class(Marker marker);  ///< "dots", "crosses", "bars"
+
 /// Where values land. Ranges must come from Range::for_axis().
 struct Plot {
   Box box;
@@ -42,8 +48,10 @@ PathData polyline(const Plot& plot, std::span<const double> x, std::span<const d
 /// The area between a line of finite values and y = 0.
 PathData area(const Plot& plot, std::span<const double> x, std::span<const double> y);
 
-/// A dot for every i with group[i] = `wanted` and finite coordinates. `group` may be empty: all.
-PathData dots(const Plot& plot, std::span<const double> x, std::span<const double> y,
-              std::span<const std::int64_t> group = {}, std::int64_t wanted = 0);
+/// A mark for every i with group[i] = `wanted` and finite coordinates. `group` may be empty: all.
+/// `reach` is half the extent of crosses and bars.
+PathData marks(const Plot& plot, std::span<const double> x, std::span<const double> y,
+               Marker marker = Marker::dot, double reach = 0.0,
+               std::span<const std::int64_t> group = {}, std::int64_t wanted = 0);
 
 }  // namespace culatent::report

@@ -31,8 +31,8 @@ p{max-width:72ch;margin:.6rem 0}
 .warning{background:var(--warn-paper);color:var(--warn);border-left:4px solid currentColor;padding:.8rem 1.1rem;margin:1.6rem 0 0}
 .warning p{margin:.25rem 0}.warning code{font-size:.85em}
 .groups{margin:1.2rem 0 0;padding:0;list-style:none}
-.groups li{display:grid;grid-template-columns:1.2em 4.2em 1fr;gap:.4em;padding:.35rem 0;border-bottom:1px solid var(--grid);align-items:baseline}
-.groups b{font-variant-numeric:tabular-nums;text-align:right;padding-right:.6em}
+.groups li{display:grid;grid-template-columns:1.2em 4.2em 1fr auto;gap:.4em;padding:.35rem 0;border-bottom:1px solid var(--grid);align-items:baseline}
+.groups small{color:var(--muted)}.groups b{font-variant-numeric:tabular-nums;text-align:right;padding-right:.6em}
 figure{margin:1.2rem 0 1.6rem;break-inside:avoid}
 figcaption{color:var(--muted);font-size:.875rem;max-width:80ch;margin-top:.5rem}
 .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,440px),1fr));gap:8px 36px}
@@ -46,7 +46,9 @@ svg .strong{font-weight:600;fill:var(--ink)}
 .s0{--c:var(--s0)}.s1{--c:var(--s1)}.s2{--c:var(--s2)}.s3{--c:var(--s3)}
 .s4{--c:var(--s4)}.s5{--c:var(--s5)}.s6{--c:var(--s6)}.s7{--c:var(--s7)}.ink{--c:var(--ink)}.soft{--c:var(--muted)}
 .dots{fill:none;stroke:var(--c);stroke-width:4.4;stroke-linecap:round;stroke-opacity:.62}
-.dots.small{stroke-width:2.6;stroke-opacity:.5}
+.dots.small{stroke-width:2.6;stroke-opacity:.55}
+.crosses,.bars{fill:none;stroke:var(--c);stroke-width:1.5;stroke-opacity:.75}
+.crosses.small,.bars.small{stroke-width:1;stroke-opacity:.65}
 .line{fill:none;stroke:var(--c);stroke-width:2;stroke-linejoin:round;stroke-linecap:round}
 .line.thick{stroke-width:2.6}.dash{fill:none;stroke:var(--muted);stroke-width:1.4;stroke-dasharray:5 4}
 .marks{fill:none;stroke:var(--c);stroke-width:6;stroke-linecap:round}
@@ -59,6 +61,8 @@ svg .number{font-weight:700;font-size:13px;fill:var(--c);paint-order:stroke;stro
 .rug{fill:none;stroke:var(--c);stroke-width:1;stroke-opacity:.55}
 .legend{display:flex;flex-wrap:wrap;gap:.25rem 1.4rem;list-style:none;margin:.6rem 0 0;padding:0;font-size:.875rem}
 .legend li::before,.swatch::before{content:"";display:inline-block;width:.72em;height:.72em;border-radius:50%;background:var(--c);margin-right:.45em}
+.legend .crosses::before,.legend .bars::before{border-radius:0;background:none;content:"×";color:var(--c);width:auto;height:auto;font-weight:700}
+.legend .bars::before{content:"|"}
 .scroll{overflow-x:auto;margin:1rem 0}
 table{border-collapse:collapse;font-size:.875rem;font-variant-numeric:tabular-nums;width:100%}
 caption{text-align:left;color:var(--muted);padding-bottom:.5rem}
@@ -69,7 +73,7 @@ tbody th{font-weight:400;overflow-wrap:anywhere}
 td .pm{color:var(--muted)}
 .plain{max-width:720px}
 .images{display:grid;grid-template-columns:repeat(auto-fill,minmax(112px,1fr));gap:20px 18px;margin:1.2rem 0}
-.images div{font-size:.85rem;color:var(--muted)}.images b{color:var(--ink);font-weight:600}
+.images div{font-size:.85rem;color:var(--muted)}.images b{color:var(--ink);font-weight:600;display:block}
 .images img{display:block;width:100%;height:auto;image-rendering:pixelated;border:1px solid var(--rule);margin-bottom:.35rem}
 .scale{display:flex;align-items:center;gap:.6rem;font-size:.85rem;color:var(--muted)}
 .scale img{height:12px;width:220px;border:1px solid var(--rule)}

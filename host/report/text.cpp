@@ -174,7 +174,7 @@ std::string format_percent(double share) {
   if (percent > 0.0 && percent < 0.1) return "< 0.1 %";
   // Never "100 %" for what is not all of it.
   if (percent < 9.95 || (percent > 99.0 && percent < 100.0)) {
-    return fmt::format("{} %", without_trailing_zeros(fmt::format("{:.1f}", percent)));
+    return percent == 0.0 ? "0 %" : fmt::format("{:.1f} %", percent);
   }
   return fmt::format("{:.0f} %", percent);
 }
