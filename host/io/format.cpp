@@ -41,8 +41,7 @@ bool looks_like_text(const Bytes& bytes) {
 Table read_table(Bytes bytes, const std::string& member, const DatasetOptions& options) {
   std::string name = lower_case_name(bytes.name);
   if (options.raw_rows || options.raw_cols) {
-    return read_raw(bytes, options.raw_rows.value_or(-1), options.raw_cols.value_or(1),
-                    options.raw_type);
+    return read_raw(bytes, options.raw_rows, options.raw_cols.value_or(1), options.raw_type);
   }
   if (bytes.size == 0) throw io_error("the file is empty", bytes.name, "give a file with data");
   if (bytes.starts_with("\x89HDF\r\n\x1a\n") || ends_with_any(name, {".h5", ".hdf5"})) {

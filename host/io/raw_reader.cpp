@@ -2,7 +2,8 @@
 
 namespace culatent::io {
 
-Table read_raw(const Bytes& bytes, std::int64_t rows, std::int64_t cols, ElementType type) {
+Table read_raw(const Bytes& bytes, std::optional<std::int64_t> wanted_rows, std::int64_t cols,
+               ElementType type) {
   if (cols < 1) {
     throw io_error("a raw file needs its number of columns", bytes.name,
                    "give the shape (rows x columns) and the element type");
@@ -11,7 +12,7 @@ Table read_raw(const Bytes& bytes, std::int64_t rows, std::int64_t cols, Element
   if (!product_fits(cols, element_size(type), &row_bytes)) {
     throw io_error(std::to_string(cols) + " columns are too many", bytes.name, "check the shape");
   }
-  if (rows < 0) rows = bytes.size / row_bytes;
+  const std::int64_t rows = wanted_rows.value_or(bytes.size / row_bytes);
   std::int64_t total = 0;
   if (!product_fits(rows, row_bytes, &total) || total != bytes.size) {
     throw io_error(std::to_string(rows) + " x " + std::to_string(cols) + " " + element_name(type) +

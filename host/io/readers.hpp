@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,12 +36,13 @@ Table read_idx(const Bytes& bytes);
 /// fvecs (f4), bvecs (u1) and ivecs (i4): before every row its length as int32.
 Table read_vecs(const Bytes& bytes, ElementType type);
 
-/// Nothing but elements, row by row. `rows` < 0: as many as the file holds.
-Table read_raw(const Bytes& bytes, std::int64_t rows, std::int64_t cols, ElementType type);
+/// Nothing but elements, row by row. `rows` absent: as many as the file holds.
+Table read_raw(const Bytes& bytes, std::optional<std::int64_t> rows, std::int64_t cols,
+               ElementType type);
 
 struct CsvOptions {
-  Range rows;  ///< only these rows and columns are read as numbers; the rest may be text
-  Range columns;
+  Range rows = {};  ///< only these rows and columns are read as numbers; the rest may be text
+  Range columns = {};
   bool missing = false;           ///< empty, NA and nan are NaN rather than an error
   std::int64_t memory_limit = 0;  ///< bytes that the numbers may take; 0: no limit
   int n_threads = 0;              ///< 0: every processor of this process
