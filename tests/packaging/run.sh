@@ -38,7 +38,7 @@ install_and_move() {
     mv "$work/first" "$prefix"
 }
 
-prefix_is_nowhere_in_it() { ! grep -rIl "$work/first\|$source_dir" "$prefix"; }
+prefix_is_nowhere_in_it() { [ -d "$prefix" ] && ! grep -rl "$work/first\|$source_dir" "$prefix"; }
 
 command_runs() {
   "$prefix/bin/culatent" --version | grep '^culatent [0-9]*\.[0-9]*\.[0-9]*'
