@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <string_view>
 
 #include "host/report/text.hpp"
 
@@ -91,7 +92,9 @@ std::vector<Tick> log_ticks(const Range& range, int most) {
   const double step = std::max(1.0, std::ceil((last - first + 1.0) / most));
   std::vector<Tick> out;
   for (double at = first; at <= last; at += step) {
-    out.push_back({at, format_number(std::pow(10.0, at), 1)});
+    std::string label = format_number(std::pow(10.0, at), 1);
+    if (label.starts_with("1×")) label.erase(0, std::string_view("1×").size());
+    out.push_back({at, label});
   }
   return out;
 }

@@ -21,13 +21,16 @@ DrawnDensity density_chart(const DensityChart& chart) {
   y.include(out.cut ? 3.0 * bar_peak : out.peak);
   const Range padded = y.for_axis(0.06);
 
-  const Plot plot{{76, 12, 884, 400}, chart.range, {0.0, padded.high}};
+  const Range range_y{0.0, padded.high};
+  const std::vector<Tick> y_ticks = linear_ticks(range_y, 5);
+  const double left = tick_room(y_ticks);
+  const Plot plot{{left, 12, 960 - left, 400}, chart.range, range_y};
   Svg svg(976, 478, "density", "Density over " + chart.axis, chart.description);
-  draw_axes(svg, plot, {}, linear_ticks(plot.y, 5), {"", "density"});
+  draw_axes(svg, plot, {}, y_ticks, {"", "density"});
   svg.open_clip(plot.box);
   for (std::size_t i = 0; i < bars.density.size(); ++i) {
-    const double left = bars.low + static_cast<double>(i) * bars.width;
-    const Point a = plot.at(left, bars.density[i]), b = plot.at(left + bars.width, 0.0);
+    const double from = bars.low + static_cast<double>(i) * bars.width;
+    const Point a = plot.at(from, bars.density[i]), b = plot.at(from + bars.width, 0.0);
     svg.rect({a.x + 0.5, a.y, b.x - a.x - 1.0, b.y - a.y}, "hist");
   }
   for (const Curve& part : chart.parts) {
@@ -39,7 +42,7 @@ DrawnDensity density_chart(const DensityChart& chart) {
   svg.close_clip();
 
   // Marks between the bars and the axis: one a row, its place along the axis its value.
-  const Plot marks{{76, 416, 884, 14}, chart.range, {0.0, 1.0}};
+  const Plot marks{{left, 416, 960 - left, 14}, chart.range, {0.0, 1.0}};
   for (const Rug& rug : chart.rugs) {
     PathData path;
     for (const double value : rug.values) {

@@ -60,10 +60,12 @@ std::string groups(const MixtureScene& scene) {
   std::string out = "<ul class=\"groups\">\n";
   for (std::size_t i = 0; i < scene.by_weight.size() && i < kMaxGroupLines; ++i) {
     const std::int64_t k = scene.by_weight[i];
+    // Where colours stand for labels a component has none.
+    const std::string swatch = scene.labelled ? "" : " swatch " + scene.component_class(k);
     out += fmt::format(
-        "<li><span class=\"swatch {}\"></span><b>{}</b><span>{}</span>"
+        "<li><span class=\"{}\"></span><b>{}</b><span>{}</span>"
         "<small>component {}</small></li>\n",
-        scene.component_class(k), escape(format_percent(scene.weight(k))),
+        swatch, escape(format_percent(scene.weight(k))),
         escape(whereabouts(scene.model, k, scene.input.column_names)), k);
   }
   out += "</ul>\n";

@@ -17,7 +17,7 @@ Histogram histogram(std::span<const double> values) {
   range.include(sorted);
   range = range.for_axis();
   const double spread = sorted[n * 3 / 4] - sorted[n / 4];
-  const double width = 2.0 * spread / std::cbrt(static_cast<double>(n));
+  const double width = spread / std::cbrt(static_cast<double>(n));
   // Half of the values equal makes the spread zero: Sturges' rule knows n alone.
   const double bins = width > 0.0 ? range.span() / width : 1.0 + std::log2(static_cast<double>(n));
   const double count = std::clamp(std::ceil(bins), 1.0, 80.0);

@@ -15,8 +15,8 @@ struct Histogram {
   std::vector<double> density;  ///< count / (n width): the bars' areas sum to one
 };
 
-/// Bins by Freedman & Diaconis (width 2 IQR n^(−1/3)), 1 to 80 of them, over the finite values'
-/// range. No finite value: no bins.
+/// Bins half as wide as Freedman & Diaconis have them (IQR n^(−1/3): the quartiles of data in
+/// groups lie far apart), 1 to 80 of them, over the finite values' range. No finite value: no bins.
 Histogram histogram(std::span<const double> values);
 
 }  // namespace culatent::report

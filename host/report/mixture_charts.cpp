@@ -36,13 +36,14 @@ std::string trace_chart(const TraceChart& chart) {
     range_y = {std::floor(range_y.low),
                std::ceil(range_y.high)};  // whole powers of ten at both ends
   }
-  const Plot plot{
-      {84, 40, 380, 190}, range_x.for_axis(0.02), range_y.for_axis(chart.logarithmic ? 0.0 : 0.08)};
+  const Range shown_y = range_y.for_axis(chart.logarithmic ? 0.0 : 0.08);
+  const std::vector<Tick> y_ticks =
+      chart.logarithmic ? log_ticks(shown_y) : linear_ticks(shown_y, 4);
+  const double room = tick_room(y_ticks);
+  const Plot plot{{room, 40, 464 - room, 190}, range_x.for_axis(0.02), shown_y};
   Svg svg(480, 284, chart.id, chart.title, fmt::format("{} by iteration", chart.title));
   svg.text({0, 16}, chart.title, "name strong");
-  draw_axes(svg, plot, integer_ticks(range_x),
-            chart.logarithmic ? log_ticks(plot.y) : linear_ticks(plot.y, 4),
-            {"iteration", chart.y_axis});
+  draw_axes(svg, plot, integer_ticks(range_x), y_ticks, {"iteration", chart.y_axis});
   if (std::isfinite(chart.limit)) {
     const Point left = plot.at(plot.x.low, chart.limit), right = plot.at(plot.x.high, chart.limit);
     svg.line(left, right, "dash");

@@ -66,7 +66,7 @@ std::string density_figure_1d(const Context& context, const MixtureScene& scene)
   return figure(
       drawn.svg + legend(scene.point_legend()),
       fmt::format("Grey bars: histogram of the rows. Dark line: density of the mixture. Coloured: "
-                  "each component times its weight. {}{}",
+                  "each component times its weight. Marks: {}.{}",
                   scene.point_caption(),
                   drawn.cut ? fmt::format(" The highest peak, {}, leaves the chart.",
                                           format_number(drawn.peak, 3))

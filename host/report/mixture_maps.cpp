@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <numbers>
 #include <numeric>
@@ -12,6 +11,7 @@
 #include "host/report/density_map.hpp"
 #include "host/report/mixture_geometry.hpp"
 #include "host/report/plot.hpp"
+#include "host/report/scatter.hpp"
 #include "host/report/text.hpp"
 
 namespace culatent::report {
@@ -19,30 +19,6 @@ namespace {
 
 // With more components the outer ellipses hide the points.
 constexpr std::int64_t kTwoEllipses = 12;
-
-struct Columns {
-  std::vector<double> x;
-  std::vector<double> y;
-};
-
-Columns columns(const Matrix<double>& rows, std::int64_t x, std::int64_t y) {
-  Columns out;
-  for (std::int64_t i = 0; i < rows.rows(); ++i) {
-    out.x.push_back(rows(i, x));
-    out.y.push_back(rows(i, y));
-  }
-  return out;
-}
-
-// Points in the colours of their groups; the heaviest first, so that small ones stay on top.
-void draw_points(Svg& svg, const Plot& plot, const MixtureScene& scene, const Columns& points,
-                 bool small) {
-  for (std::int64_t g = 0; g < scene.n_groups; ++g) {
-    const Marker marker = series_marker(g);
-    svg.path(marks(plot, points.x, points.y, marker, small ? 1.6 : 2.6, scene.group, g),
-             fmt::format("{} {} {}", marker_class(marker), small ? "small" : "", series_class(g)));
-  }
-}
 
 // The ellipse of `sigmas` standard deviations on paper: the covariance is scaled as the axes are,
 // then its axes are found, since a turned ellipse stretched along x has other axes.
@@ -95,6 +71,18 @@ void include_components(Range& x, Range& y, const std::vector<Component2>& compo
   }
 }
 
+std::vector<Component2> pair_of(const std::vector<ProjectedComponent>& components, std::int64_t x,
+                                std::int64_t y) {
+  std::vector<Component2> out;
+  for (const ProjectedComponent& c : components) {
+    Component2 seen{{c.mean(x), c.mean(y)}, {}};
+    seen.covariance << c.covariance(x, x), c.covariance(x, y), c.covariance(y, x),
+        c.covariance(y, y);
+    out.push_back(seen);
+  }
+  return out;
+}
+
 // "x37 0.42, x22 −0.31, …": the largest entries of a direction.
 std::string recipe(const Eigen::VectorXd& direction, std::span<const std::string> names) {
   std::vector<std::int64_t> order(static_cast<std::size_t>(direction.size()));
@@ -115,18 +103,21 @@ std::string recipe(const Eigen::VectorXd& direction, std::span<const std::string
 }  // namespace
 
 std::string density_figure_2d(const Context& context, const MixtureScene& scene) {
-  const Columns points = columns(scene.input.sample, 0, 1);
+  const Matrix<double>& sample = scene.input.sample;
   const Directions identity{Eigen::Vector2d::Zero(), Eigen::Matrix2d::Identity(),
                             Eigen::Vector2d::Zero()};
-  std::vector<Component2> components;
-  for (const ProjectedComponent& c : project(scene.model, identity)) {
-    components.push_back({c.mean, c.covariance});
-  }
+  const std::vector<Component2> components = pair_of(project(scene.model, identity), 0, 1);
   Range x, y;
-  x.include(points.x);
-  y.include(points.y);
+  for (std::int64_t i = 0; i < sample.rows(); ++i) {
+    x.include(sample(i, 0));
+    y.include(sample(i, 1));
+  }
   include_components(x, y, components, 2.5);  // beyond the line around 95 %
-  const Plot plot{{76, 12, 884, 560}, x.for_axis(0.04), y.for_axis(0.05)};
+  x = x.for_axis(0.04);
+  y = y.for_axis(0.05);
+  const std::vector<Tick> y_ticks = linear_ticks(y, 6);
+  const double left = tick_room(y_ticks);
+  const Plot plot{{left, 12, 960 - left, 560}, x, y};
   const density::Axis grid_x{plot.x.low, plot.x.high, 221}, grid_y{plot.y.low, plot.y.high, 141};
   const std::string name_x = column_name(scene.input.column_names, 0);
   const std::string name_y = column_name(scene.input.column_names, 1);
@@ -135,20 +126,21 @@ std::string density_figure_2d(const Context& context, const MixtureScene& scene)
           fmt::format("Scatter of the rows with the density of the mixture as shade and an ellipse "
                       "for each of {}",
                       plural(scene.model.n_components(), "component")));
-  draw_axes(svg, plot, linear_ticks(plot.x, 8), linear_ticks(plot.y, 6), {name_x, name_y});
+  draw_axes(svg, plot, linear_ticks(x, 8), y_ticks, {name_x, name_y});
   draw_density(svg, plot, density::grid(context, scene.model, grid_x, grid_y), grid_x, grid_y);
   svg.open_clip(plot.box);
-  draw_points(svg, plot, scene, points, false);
+  draw_points(svg, plot, sample, 0, 1, scene.group, scene.n_groups, false);
   draw_components(svg, plot, scene, components, false);
   svg.close_clip();
   return figure(
       svg.str() + legend(scene.point_legend()),
-      fmt::format("{} Ellipses: {} of each component, numbered as in the model file. Shade: "
-                  "density of the mixture; the thin lines enclose the densest 50, 80 and 95 % of "
-                  "what is drawn.",
-                  scene.point_caption(),
-                  scene.model.n_components() <= kTwoEllipses ? "1 and 2 standard deviations"
-                                                             : "1 standard deviation"));
+      fmt::format(
+          "Points: {}. Ellipses: {} of each component, numbered as in the model file. Shade: "
+          "density of the mixture; the thin lines enclose the densest 50, 80 and 95 % of "
+          "what is drawn.",
+          scene.point_caption(),
+          scene.model.n_components() <= kTwoEllipses ? "1 and 2 standard deviations"
+                                                     : "1 standard deviation"));
 }
 
 std::string principal_pairs(const MixtureScene& scene) {
@@ -168,45 +160,22 @@ std::string principal_pairs(const MixtureScene& scene) {
     }
     ranges.push_back(range.for_axis(0.05));
   }
-  constexpr double kLeft = 78, kGap = 16, kWidth = 976;
-  const double side =
-      (kWidth - kLeft - kGap * static_cast<double>(q - 2) - 8) / static_cast<double>(q - 1);
-  const double high = q == 3 ? 0.72 * side : 0.84 * side;
-  Svg svg(kWidth, 12 + (high + kGap) * static_cast<double>(q - 1) + 44, "pairs",
-          "First principal directions, pair by pair",
+  const PairGrid grid(std::move(ranges));
+  Svg svg(grid.width(), grid.height(), "pairs", "First principal directions, pair by pair",
           fmt::format("{} panels, each a scatter of the rows along two directions with an ellipse "
                       "of one standard deviation for each component",
                       q * (q - 1) / 2));
-  const auto name = [&](std::int64_t j) {
-    return fmt::format("direction {} ({})", j + 1, format_percent(directions.share(j)));
-  };
+  std::vector<std::string> names;
+  for (std::int64_t j = 0; j < q; ++j) {
+    names.push_back(fmt::format("direction {} ({})", j + 1, format_percent(directions.share(j))));
+  }
   for (std::int64_t row = 1; row < q; ++row) {
     for (std::int64_t column = 0; column < row; ++column) {
-      const Plot plot{{kLeft + (side + kGap) * static_cast<double>(column),
-                       12 + (high + kGap) * static_cast<double>(row - 1), side, high},
-                      ranges[static_cast<std::size_t>(column)],
-                      ranges[static_cast<std::size_t>(row)]};
-      const bool bottom = row == q - 1;
-      draw_axes(svg, plot, bottom ? linear_ticks(plot.x, 4) : std::vector<Tick>{},
-                column == 0 ? linear_ticks(plot.y, 4) : std::vector<Tick>{},
-                {bottom ? name(column) : "", column == 0 ? name(row) : ""});
-      svg.rect(plot.box, "frame");
+      grid.draw_frame(svg, row, column, names);
+      const Plot plot = grid.panel(row, column);
       svg.open_clip(plot.box);
-      draw_points(svg, plot, scene, columns(rows, column, row), true);
-      std::vector<Component2> pair;
-      for (const ProjectedComponent& c : components) {
-        Component2 seen;
-        const std::array<std::int64_t, 2> axes = {column, row};
-        for (int a = 0; a < 2; ++a) {
-          seen.mean(a) = c.mean(axes[static_cast<std::size_t>(a)]);
-          for (int b = 0; b < 2; ++b) {
-            seen.covariance(a, b) =
-                c.covariance(axes[static_cast<std::size_t>(a)], axes[static_cast<std::size_t>(b)]);
-          }
-        }
-        pair.push_back(seen);
-      }
-      draw_components(svg, plot, scene, pair, true);
+      draw_points(svg, plot, rows, column, row, scene.group, scene.n_groups, true);
+      draw_components(svg, plot, scene, pair_of(components, column, row), true);
       svg.close_clip();
     }
   }
@@ -221,7 +190,7 @@ std::string principal_pairs(const MixtureScene& scene) {
   return figure(svg.str() + legend(scene.point_legend()),
                 fmt::format(
                     "The directions in which the mixture spreads most, with their share of "
-                    "its variance. {} Ellipses: 1 standard deviation of each component, "
+                    "its variance. Points: {}. Ellipses: 1 standard deviation of each component, "
                     "numbered as in the model file.{}",
                     scene.point_caption(),
                     scene.input.missing ? " Missing values stand at the mixture's mean." : "")) +

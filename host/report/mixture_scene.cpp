@@ -12,12 +12,6 @@
 namespace culatent::report {
 namespace {
 
-constexpr std::int64_t kMaxLegend = 16;
-
-std::string point_class(std::int64_t group) {
-  return fmt::format("{} {}", marker_class(series_marker(group)), series_class(group));
-}
-
 void expect(bool ok, const std::string& what, const char* remedy) {
   if (!ok) throw invalid_argument(what, "report page", remedy);
 }
@@ -52,15 +46,9 @@ std::string MixtureScene::component_class(std::int64_t k) const {
 }
 
 std::vector<LegendItem> MixtureScene::point_legend() const {
+  if (labelled) return label_legend(labels);
   std::vector<LegendItem> items;
   if (n_groups > kMaxLegend) return items;
-  if (labelled) {
-    for (std::size_t i = 0; i < label_values.size(); ++i) {
-      items.push_back(
-          {point_class(static_cast<std::int64_t>(i)), fmt::format("label {}", label_values[i])});
-    }
-    return items;
-  }
   for (const std::int64_t k : by_weight) {
     items.push_back({point_class(rank[static_cast<std::size_t>(k)]),
                      fmt::format("component {}, {}", k, format_percent(weight(k)))});
@@ -69,13 +57,7 @@ std::vector<LegendItem> MixtureScene::point_legend() const {
 }
 
 std::string MixtureScene::point_caption() const {
-  const std::int64_t m = input.sample.rows();
-  if (m == 0) return "";
-  const std::string which = m >= input.n_rows
-                                ? fmt::format("all {}", plural(m, "row"))
-                                : fmt::format("{} of {} rows, spread evenly", format_count(m),
-                                              format_count(input.n_rows));
-  return fmt::format("Points: {}, coloured by {}.", which,
+  return fmt::format("{}, coloured by {}", sample_text(input.sample.rows(), input.n_rows),
                      labelled ? "the given labels" : "the component that most probably made them");
 }
 
@@ -98,21 +80,13 @@ MixtureScene mixture_scene(const Context& context, const gaussian_mixture::Fit& 
     gaussian_mixture::evaluate<double>(context, fit.model, MatrixRows<double>(input.sample.view()),
                                        outputs);
   }
-  scene.group.resize(m);
   if (scene.labelled) {
-    scene.label_values = input.labels;
-    std::sort(scene.label_values.begin(), scene.label_values.end());
-    const auto last = std::unique(scene.label_values.begin(), scene.label_values.end());
-    scene.label_values.erase(last, scene.label_values.end());
-    for (std::size_t i = 0; i < m; ++i) {
-      const auto at =
-          std::lower_bound(scene.label_values.begin(), scene.label_values.end(), input.labels[i]);
-      scene.group[i] = at - scene.label_values.begin();
-    }
-    scene.n_groups = static_cast<std::int64_t>(scene.label_values.size());
+    scene.labels = label_groups(input.labels);
+    scene.group = scene.labels.group;
+    scene.n_groups = static_cast<std::int64_t>(scene.labels.values.size());
   } else {
-    for (std::size_t i = 0; i < m; ++i) {
-      scene.group[i] = scene.rank[static_cast<std::size_t>(scene.component[i])];
+    for (const std::int32_t component : scene.component) {
+      scene.group.push_back(scene.rank[static_cast<std::size_t>(component)]);
     }
     scene.n_groups = static_cast<std::int64_t>(k);
   }

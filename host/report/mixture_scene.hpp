@@ -8,6 +8,7 @@
 #include "culatent/gaussian_mixture.hpp"
 #include "host/report/page.hpp"
 #include "host/report/page_input.hpp"
+#include "host/report/scatter.hpp"
 
 namespace culatent::report {
 
@@ -18,11 +19,11 @@ struct MixtureScene {
   const gaussian_mixture::Model& model;
   const PageInput& input;
   bool labelled = false;
-  std::vector<std::int64_t> by_weight;     ///< components, heaviest first
-  std::vector<std::int64_t> rank;          ///< [K], place of a component in by_weight
-  std::vector<std::int32_t> component;     ///< [m], most probable component of each sampled row
-  std::vector<std::int64_t> label_values;  ///< distinct labels, ascending
-  std::vector<std::int64_t> group;         ///< [m], colour of a row: rank or place of its label
+  std::vector<std::int64_t> by_weight;  ///< components, heaviest first
+  std::vector<std::int64_t> rank;       ///< [K], place of a component in by_weight
+  std::vector<std::int32_t> component;  ///< [m], most probable component of each sampled row
+  LabelGroups labels;                   ///< of the sampled rows
+  std::vector<std::int64_t> group;      ///< [m], colour of a row: rank or place of its label
   std::int64_t n_groups = 0;
 
   double weight(std::int64_t k) const { return model.weights[static_cast<std::size_t>(k)]; }
@@ -30,7 +31,7 @@ struct MixtureScene {
   std::string component_class(std::int64_t k) const;
   /// What the colours of points mean; empty for more groups than a legend can tell apart.
   std::vector<LegendItem> point_legend() const;
-  /// "Points: all 272 rows, coloured by …".
+  /// "all 272 rows, coloured by …".
   std::string point_caption() const;
 };
 

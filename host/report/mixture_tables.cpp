@@ -46,7 +46,7 @@ std::string parameter_table(const MixtureScene& scene) {
 }
 
 std::string label_table(const MixtureScene& scene) {
-  const std::size_t n_labels = scene.label_values.size();
+  const std::size_t n_labels = scene.labels.values.size();
   const std::size_t n_columns = scene.by_weight.size();
   if (!scene.labelled || n_labels > kMaxLabels || n_columns > kMaxColumns) return "";
   std::vector<std::vector<std::int64_t>> counts(n_labels, std::vector<std::int64_t>(n_columns, 0));
@@ -59,7 +59,7 @@ std::string label_table(const MixtureScene& scene) {
   out.head = {"label"};
   for (const std::int64_t k : scene.by_weight) out.head.push_back(std::to_string(k));
   for (std::size_t l = 0; l < n_labels; ++l) {
-    std::vector<std::string> row = {std::to_string(scene.label_values[l])};
+    std::vector<std::string> row = {std::to_string(scene.labels.values[l])};
     for (const std::int64_t count : counts[l])
       row.push_back(count == 0 ? "·" : format_count(count));
     out.rows.push_back(std::move(row));

@@ -27,16 +27,27 @@ Point Plot::at(double value_x, double value_y) const {
           box.y + box.height * (1.0 - (value_y - y.low) / y.span())};
 }
 
+namespace {
+
+// Width of the longest label, at about 6.8 units a digit of the tick font.
+double label_width(std::span<const Tick> ticks) {
+  std::size_t widest = 0;
+  for (const Tick& tick : ticks) widest = std::max(widest, length(tick.label));
+  return 6.8 * static_cast<double>(widest);
+}
+
+}  // namespace
+
+double tick_room(std::span<const Tick> ticks) { return std::max(60.0, label_width(ticks) + 36.0); }
+
 void draw_axes(Svg& svg, const Plot& plot, std::span<const Tick> x_ticks,
                std::span<const Tick> y_ticks, const AxisTexts& texts) {
   const Box& box = plot.box;
   const double bottom = box.y + box.height;
-  std::size_t widest = 0;
   for (const Tick& tick : y_ticks) {
     const double y = plot.at(plot.x.low, tick.at).y;
     svg.line({box.x, y}, {box.x + box.width, y}, "grid");
     svg.text({box.x - 8, y + 4}, tick.label, "tick end");
-    widest = std::max(widest, length(tick.label));
   }
   for (const Tick& tick : x_ticks) {
     const double x = plot.at(tick.at, plot.y.low).x;
@@ -46,9 +57,8 @@ void draw_axes(Svg& svg, const Plot& plot, std::span<const Tick> x_ticks,
   svg.line({box.x, bottom}, {box.x + box.width, bottom}, "axis");
   if (!texts.x.empty()) svg.text({box.x + box.width / 2, bottom + 38}, texts.x, "label mid");
   if (!texts.y.empty()) {
-    // Beside the longest tick label, at about 6.6 units a character of the tick font.
-    const double left = box.x - 18 - 6.6 * static_cast<double>(widest);
-    svg.vertical_text({std::max(12.0, left), box.y + box.height / 2}, texts.y, "label mid");
+    const double left = box.x - 20.0 - label_width(y_ticks);
+    svg.vertical_text({left, box.y + box.height / 2}, texts.y, "label mid");
   }
 }
 

@@ -37,6 +37,9 @@ struct AxisTexts {
   std::string y;
 };
 
+/// What the labels of the ticks of a vertical axis and its name need to the left of the box.
+double tick_room(std::span<const Tick> ticks);
+
 /// Grid lines, tick labels and axis names around the box.
 void draw_axes(Svg& svg, const Plot& plot, std::span<const Tick> x_ticks,
                std::span<const Tick> y_ticks, const AxisTexts& texts);
