@@ -40,8 +40,4 @@ struct MixtureScene {
 MixtureScene mixture_scene(const Context& context, const gaussian_mixture::Fit& fit,
                            const PageInput& input);
 
-/// Checks what all pages share: the widths of sample and names against `n_features`, one label a
-/// sampled row, an image shape of n_features pixels. Throws invalid_argument.
-void check_input(const PageInput& input, std::int64_t n_features);
-
 }  // namespace culatent::report
