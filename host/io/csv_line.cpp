@@ -127,6 +127,48 @@ std::string where(const LineContext& context, std::int64_t field) {
                  place, "give every line the same number of fields");
 }
 
+// Short plain decimals, which most fields are, several times faster than std::from_chars and to the
+// same bit: digits below 2^53 and a power of ten up to 10^22 are exact, so one division rounds once
+// (Clinger 1990). Returns the end of the number, or null when it is not of this kind.
+const char* parse_decimal(const char* at, const char* end, double* value) {
+  static constexpr std::array<double, 19> kPowers = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,
+                                                     1e7,  1e8,  1e9,  1e10, 1e11, 1e12, 1e13,
+                                                     1e14, 1e15, 1e16, 1e17, 1e18};
+  constexpr std::uint64_t kExact = std::uint64_t{1} << 53;
+  const bool negative = at < end && *at == '-';
+  if (negative) ++at;
+  const char* limit = end - at > 19 ? at + 19 : end;  // 18 digits and a point do not overflow
+  const char* first = at;
+  std::uint64_t digits = 0;
+  for (; at < limit && *at >= '0' && *at <= '9'; ++at) {
+    digits = digits * 10 + static_cast<std::uint64_t>(*at - '0');
+  }
+  std::size_t n_decimals = 0;
+  std::int64_t n_digits = at - first;
+  if (at < limit && *at == '.') {
+    const char* point = at++;
+    for (; at < limit && *at >= '0' && *at <= '9'; ++at) {
+      digits = digits * 10 + static_cast<std::uint64_t>(*at - '0');
+    }
+    n_decimals = static_cast<std::size_t>(at - point - 1);
+    n_digits += at - point - 1;
+  }
+  const bool more =
+      at < end && ((*at >= '0' && *at <= '9') || *at == 'e' || *at == 'E' || *at == '.');
+  if (n_digits == 0 || n_digits > 18 || more || digits > kExact) return nullptr;
+  const double magnitude = static_cast<double>(digits) / kPowers[n_decimals];
+  *value = negative ? -magnitude : magnitude;
+  return at;
+}
+
+// The number at the start of a field; null when there is none, or it is out of double's range.
+const char* parse_number(const char* at, const char* end, double* value) {
+  const char* plain = parse_decimal(at, end, value);
+  if (plain != nullptr) return plain;
+  const auto result = std::from_chars(at, end, *value);
+  return result.ec == std::errc() && !std::isnan(*value) ? result.ptr : nullptr;
+}
+
 double parse_slowly(std::string_view field, const LineContext& context, std::int64_t index) {
   double value = 0;
   switch (parse_field(bare(field), &value)) {
@@ -219,11 +261,10 @@ void parse_line(std::string_view line, Dialect dialect, const LineContext& conte
     if (chosen) {
       // Nearly every field is a plain number with the separator right behind.
       double value = 0;
-      const auto result = std::from_chars(at, end, value);
-      const bool ends = result.ptr == end || *result.ptr == separator;
-      if (result.ec == std::errc() && ends && !std::isnan(value)) {
+      const char* stop = parse_number(at, end, &value);
+      if (stop != nullptr && (stop == end || *stop == separator)) {
         *out++ = value;
-        at = next_field(result.ptr, end, separator);
+        at = next_field(stop, end, separator);
         continue;
       }
     }

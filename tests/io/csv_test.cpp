@@ -1,7 +1,9 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <limits>
+#include <random>
 
 #include "host/io/readers.hpp"
 #include "tests/io/files.hpp"
@@ -93,6 +95,29 @@ TEST(Csv, ReadsNumbersToTheLastBit) {
     EXPECT_EQ(read_value, value);
     EXPECT_EQ(std::signbit(read_value), std::signbit(value));
   }
+}
+
+TEST(Csv, AgreesWithStrtodToTheLastBit) {
+  std::mt19937_64 generator(3);
+  const auto below = [&](std::uint64_t n) { return generator() % n; };
+  std::string text;
+  std::vector<double> expected;
+  for (int i = 0; i < 100000; ++i) {
+    std::string number = below(2) == 0 ? "-" : "";
+    const std::uint64_t whole = below(21), decimals = below(21);
+    for (std::uint64_t d = 0; d < whole; ++d) number.push_back(static_cast<char>('0' + below(10)));
+    if (decimals > 0) number.push_back('.');
+    for (std::uint64_t d = 0; d < decimals; ++d) {
+      number.push_back(static_cast<char>('0' + below(10)));
+    }
+    if (whole + decimals == 0) number.push_back('7');
+    if (below(4) == 0) number += "e" + std::to_string(static_cast<int>(below(80)) - 40);
+    text += number + "\n";
+    expected.push_back(std::strtod(number.c_str(), nullptr));
+  }
+  const std::vector<double> read_values = numbers(text);
+  ASSERT_EQ(read_values.size(), expected.size());
+  for (std::size_t i = 0; i < expected.size(); ++i) ASSERT_EQ(read_values[i], expected[i]) << i;
 }
 
 TEST(Csv, MissingFieldsAreNanOnlyWhenAskedFor) {
