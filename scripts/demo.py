@@ -76,8 +76,8 @@ def digits(command):
     """Ten groups found without the labels, and what the labels say about them."""
     data, model, found = DATA / "digits.npy", WORK / "digits.safetensors", WORK / "digits.npy"
     print("\nHandwritten digits: 1797 images of 8 x 8 pixels; the fit is not told which is which.")
-    run(command, "fit", "gaussian-mixture", data, "--components", 10, "--covariance", "tied",
-        "--reg-covar", 1, "--seed", 1, "--n-init", 5, "--progress", "none", "--model", model,
+    run(command, "fit", "gaussian-mixture", data, "--components", 10, "--covariance", "full",
+        "--reg-covar", 1, "--seed", 1, "--n-init", 10, "--progress", "none", "--model", model,
         "--html", "digits.html", "--image-shape", "8x8")
     run(command, "predict", model, data, "--output", found)
     truth, groups = read_labels(DATA / "digits_labels.npy"), read_labels(found)
