@@ -10,12 +10,10 @@ Histogram histogram(std::span<const double> values) {
   for (const double value : values) {
     if (std::isfinite(value)) sorted.push_back(value);
   }
-  if (sorted.empty()) return {};
   std::sort(sorted.begin(), sorted.end());
+  if (sorted.empty() || sorted.front() == sorted.back()) return {};
   const std::size_t n = sorted.size();
-  Range range;
-  range.include(sorted);
-  range = range.for_axis();
+  const Range range{sorted.front(), sorted.back()};
   const double spread = sorted[n * 3 / 4] - sorted[n / 4];
   const double width = spread / std::cbrt(static_cast<double>(n));
   // Half of the values equal makes the spread zero: Sturges' rule knows n alone.
@@ -23,6 +21,8 @@ Histogram histogram(std::span<const double> values) {
   const double count = std::clamp(std::ceil(bins), 1.0, 80.0);
   Histogram out{range.low, range.span() / count,
                 std::vector<double>(static_cast<std::size_t>(count), 0.0)};
+  // Values at the ends of what a double holds have no width that can be divided by.
+  if (!std::isnormal(out.width)) return {};
   for (const double value : sorted) {
     const double bin = std::min((value - out.low) / out.width, count - 1.0);
     out.density[static_cast<std::size_t>(bin)] += 1.0 / (static_cast<double>(n) * out.width);

@@ -16,7 +16,8 @@ struct Histogram {
 };
 
 /// Bins half as wide as Freedman & Diaconis have them (IQR n^(−1/3): the quartiles of data in
-/// groups lie far apart), 1 to 80 of them, over the finite values' range. No finite value: no bins.
+/// groups lie far apart), 1 to 80 of them, over the finite values' range. Without two different
+/// finite values there are no bins.
 Histogram histogram(std::span<const double> values);
 
 }  // namespace culatent::report

@@ -162,7 +162,7 @@ std::string bandwidth_table(const Scene& scene) {
     out.rows.push_back(
         {scene.name(j), format_number(scene.model.bandwidth[static_cast<std::size_t>(j)], 5)});
   }
-  out.numeric = true;
+  out.numeric = false;
   return table(out);
 }
 

@@ -27,6 +27,21 @@ double block_mean(std::span<const double> values, std::int64_t height, std::int6
   return sum / static_cast<double>(count);
 }
 
+std::string captioned_image(const Image& image, const std::string& strong,
+                            const std::string& text) {
+  return fmt::format(
+      "<div><img src=\"{}\" width=\"{}\" height=\"{}\" alt=\"{}\"><b>{}</b>{}</div>\n",
+      png_data_uri(image), image.width, image.height, escape(text), escape(strong), escape(text));
+}
+
+std::string grey_scale(const Range& range) {
+  std::vector<double> ramp(64);
+  for (std::size_t i = 0; i < ramp.size(); ++i) ramp[i] = static_cast<double>(i);
+  return fmt::format("<div class=\"scale\">{} <img src=\"{}\" alt=\"grey scale\"> {}</div>\n",
+                     format_number(range.low, 3), png_data_uri(grey_image(ramp, 1, 64, 0.0, 63.0)),
+                     format_number(range.high, 3));
+}
+
 }  // namespace
 
 Image grey_image(std::span<const double> values, std::int64_t height, std::int64_t width,
@@ -59,25 +74,31 @@ std::string mean_images(const MixtureScene& scene) {
   for (std::size_t i = 0; i < count; ++i) {
     const std::int64_t k = scene.by_weight[i];
     const std::span<const double> mean(means.view().row(k), static_cast<std::size_t>(means.cols()));
-    const Image image =
-        grey_image(mean, input.image_height, input.image_width, range.low, range.high);
-    out += fmt::format(
-        "<div><img src=\"{}\" width=\"{}\" height=\"{}\" alt=\"mean of component {}\">"
-        "<b>{}</b> component {}</div>\n",
-        png_data_uri(image), image.width, image.height, k, escape(format_percent(scene.weight(k))),
-        k);
+    out += captioned_image(
+        grey_image(mean, input.image_height, input.image_width, range.low, range.high),
+        format_percent(scene.weight(k)), fmt::format("component {}", k));
   }
-  out += "</div>\n";
-  std::vector<double> ramp(64);
-  for (std::size_t i = 0; i < ramp.size(); ++i) ramp[i] = static_cast<double>(i);
-  out += fmt::format("<div class=\"scale\">{} <img src=\"{}\" alt=\"grey scale\"> {}</div>\n",
-                     format_number(range.low, 3), png_data_uri(grey_image(ramp, 1, 64, 0.0, 63.0)),
-                     format_number(range.high, 3));
-  const std::size_t left_out = scene.by_weight.size() - count;
-  return figure(out, left_out == 0 ? "Mean of every component as an image, all on one grey scale."
-                                   : fmt::format("Means of the {} heaviest of {} components as "
-                                                 "images, all on one grey scale.",
-                                                 count, scene.by_weight.size()));
+  out += "</div>\n" + grey_scale(range);
+  return figure(out, count == scene.by_weight.size()
+                         ? "Mean of every component as an image, all on one grey scale."
+                         : fmt::format("Means of the {} heaviest of {} components as images, all "
+                                       "on one grey scale.",
+                                       count, scene.by_weight.size()));
+}
+
+std::string direction_images(const Directions& directions, const PageInput& input) {
+  const double most = directions.directions.cwiseAbs().maxCoeff();
+  std::string out = "<div class=\"images\">\n";
+  for (std::int64_t j = 0; j < directions.directions.cols(); ++j) {
+    const auto column = directions.directions.col(j);
+    const std::vector<double> values(column.begin(), column.end());
+    out += captioned_image(grey_image(values, input.image_height, input.image_width, -most, most),
+                           format_percent(directions.share(j)), fmt::format("direction {}", j + 1));
+  }
+  out += "</div>\n" + grey_scale({-most, most});
+  return figure(out,
+                "The directions as images: rows far along a direction are brighter where it is "
+                "bright and darker where it is dark; middle grey has no part in it.");
 }
 
 }  // namespace culatent::report

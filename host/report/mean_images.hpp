@@ -4,6 +4,7 @@
 #include <span>
 #include <string>
 
+#include "host/report/mixture_geometry.hpp"
 #include "host/report/mixture_scene.hpp"
 #include "host/report/png.hpp"
 
@@ -17,5 +18,8 @@ Image grey_image(std::span<const double> values, std::int64_t height, std::int64
 
 /// The means as images on one grey scale, heaviest component first, the first 64 of them.
 std::string mean_images(const MixtureScene& scene);
+
+/// Directions as images on one grey scale around zero, with their share of the variance.
+std::string direction_images(const Directions& directions, const PageInput& input);
 
 }  // namespace culatent::report

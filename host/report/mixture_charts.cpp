@@ -49,6 +49,9 @@ std::string trace_chart(const TraceChart& chart) {
     svg.line(left, right, "dash");
     svg.text({left.x + 4, left.y + 15}, "the fit stops below", "tick");
   }
+  if (std::none_of(chart.y.begin(), chart.y.end(), [](double v) { return std::isfinite(v); })) {
+    svg.text({room + plot.box.width / 2, 140}, "nothing to draw", "tick mid");
+  }
   svg.path(polyline(plot, x, chart.y), "line s0");
   // The points themselves, as long as they can be told apart.
   if (x.size() <= 60) svg.path(marks(plot, x, chart.y), "marks s0");

@@ -9,6 +9,7 @@
 
 #include "culatent/density.hpp"
 #include "host/report/density_map.hpp"
+#include "host/report/mean_images.hpp"
 #include "host/report/mixture_geometry.hpp"
 #include "host/report/plot.hpp"
 #include "host/report/scatter.hpp"
@@ -39,6 +40,7 @@ struct Component2 {
 
 void draw_components(Svg& svg, const Plot& plot, const MixtureScene& scene,
                      const std::vector<Component2>& components, bool thin) {
+  const bool crowded = thin && scene.model.n_components() > kTwoEllipses;
   const bool two = scene.model.n_components() <= kTwoEllipses && !thin;
   for (const std::int64_t k : scene.by_weight) {
     const Component2& c = components[static_cast<std::size_t>(k)];
@@ -57,7 +59,7 @@ void draw_components(Svg& svg, const Plot& plot, const MixtureScene& scene,
     const Component2& c = components[static_cast<std::size_t>(k)];
     const Point centre = plot.at(c.mean(0), c.mean(1));
     svg.text({centre.x, centre.y + 4.5}, std::to_string(k),
-             "number mid " + scene.component_class(k));
+             fmt::format("number {} mid {}", crowded ? "tiny" : "", scene.component_class(k)));
   }
 }
 
@@ -98,6 +100,18 @@ std::string recipe(const Eigen::VectorXd& direction, std::span<const std::string
                        format_fixed(direction(order[i]), 2));
   }
   return order.size() > kMost ? out + ", …" : out;
+}
+
+std::string direction_table(const Directions& directions, const PageInput& input) {
+  Table out{"The directions: their share of the mixture's variance and their largest entries",
+            {"direction", "share", "entries"},
+            {},
+            false};
+  for (std::int64_t j = 0; j < directions.share.size(); ++j) {
+    out.rows.push_back({std::to_string(j + 1), format_percent(directions.share(j)),
+                        recipe(directions.directions.col(j), input.column_names)});
+  }
+  return table(out);
 }
 
 }  // namespace
@@ -179,14 +193,9 @@ std::string principal_pairs(const MixtureScene& scene) {
       svg.close_clip();
     }
   }
-  Table made_of{"The directions: their share of the mixture's variance and their largest entries",
-                {"direction", "share", "entries"},
-                {},
-                false};
-  for (std::int64_t j = 0; j < q; ++j) {
-    made_of.rows.push_back({std::to_string(j + 1), format_percent(directions.share(j)),
-                            recipe(directions.directions.col(j), scene.input.column_names)});
-  }
+  const std::string made_of = scene.input.image_height > 0
+                                  ? direction_images(directions, scene.input)
+                                  : direction_table(directions, scene.input);
   return figure(svg.str() + legend(scene.point_legend()),
                 fmt::format(
                     "The directions in which the mixture spreads most, with their share of "
@@ -194,7 +203,7 @@ std::string principal_pairs(const MixtureScene& scene) {
                     "numbered as in the model file.{}",
                     scene.point_caption(),
                     scene.input.missing ? " Missing values stand at the mixture's mean." : "")) +
-         table(made_of);
+         made_of;
 }
 
 }  // namespace culatent::report

@@ -69,7 +69,13 @@ std::string run_details(const json& report, const PageInput& input) {
   std::string out;
   if (!input.command.empty()) {
     out += paragraph("The same result, bit by bit, on the same build and device:");
-    out += fmt::format("<pre>{}</pre>\n", escape(input.command));
+    std::string command = input.command;
+    const auto seed = report.find("seed");
+    // A seed that was drawn is part of what it takes.
+    if (command.find("--seed") == std::string::npos && seed != report.end()) {
+      command += " --seed " + seed->dump();
+    }
+    out += fmt::format("<pre>{}</pre>\n", escape(command));
   }
   Table options{"Options", {}, {}, false};
   const auto given = report.find("options");

@@ -38,6 +38,7 @@ figcaption{color:var(--muted);font-size:.875rem;max-width:80ch;margin-top:.5rem}
 .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,440px),1fr));gap:8px 36px}
 .pair figure{margin:.4rem 0}
 svg{display:block;width:100%;height:auto;overflow:visible}
+svg svg{overflow:hidden}
 svg text{font:12px var(--sans);fill:var(--muted);font-variant-numeric:tabular-nums}
 svg .label{font-size:13px;fill:var(--ink)}svg .name{font-size:13px;fill:var(--ink)}
 svg .strong{font-weight:600;fill:var(--ink)}
@@ -58,6 +59,7 @@ svg .strong{font-weight:600;fill:var(--ink)}
 .ellipse.thin{stroke-width:1.4}
 .halo{fill:none;stroke:var(--halo);stroke-width:4.5;stroke-opacity:.7}
 svg .number{font-weight:700;font-size:13px;fill:var(--c);paint-order:stroke;stroke:var(--halo);stroke-width:4px;stroke-linejoin:round}
+svg .number.tiny{font-size:9.5px;stroke-width:3px}
 .rug{fill:none;stroke:var(--c);stroke-width:1;stroke-opacity:.55}
 .legend{display:flex;flex-wrap:wrap;gap:.25rem 1.4rem;list-style:none;margin:.6rem 0 0;padding:0;font-size:.875rem}
 .legend li::before,.swatch::before{content:"";display:inline-block;width:.72em;height:.72em;border-radius:50%;background:var(--c);margin-right:.45em}
