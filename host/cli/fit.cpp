@@ -164,8 +164,15 @@ std::string page(const FitOptions& options, const Loaded& loaded, const FitInput
   return out.page(input.context, content);
 }
 
+// What the command itself measured.
+struct Measured {
+  double load_seconds = 0.0;
+  std::int64_t held_bytes = 0;
+  std::int64_t peak_bytes = 0;
+};
+
 Json report_json(const Method& method, const FitOptions& options, const FitInput& input,
-                 const FitOutput& out, const Json& method_options, std::int64_t held) {
+                 const FitOutput& out, const Json& method_options, const Measured& measured) {
   Json report = {{"method", method.name},
                  {"n_rows", input.data.rows()},
                  {"n_features", input.data.cols()},
@@ -175,8 +182,12 @@ Json report_json(const Method& method, const FitOptions& options, const FitInput
                  {"dtype", name(input.dtype)}};
   if (out.interrupted) report["interrupted"] = true;
   report.update(out.results);
-  report["memory"] = {{"planned_bytes", out.plan.host_bytes + held},
-                      {"peak_host_bytes", 0},
+  report["seconds"] = {{"load", measured.load_seconds},
+                       {"init", out.seconds.init},
+                       {"fit", out.seconds.fit},
+                       {"total", measured.load_seconds + out.seconds.total}};
+  report["memory"] = {{"planned_bytes", out.plan.host_bytes + measured.held_bytes},
+                      {"peak_host_bytes", measured.peak_bytes},
                       {"peak_device_bytes", 0}};
   report["bytes_read"] = out.bytes_read;
   report["chunk_rows"] = out.plan.chunk_rows;
@@ -185,6 +196,7 @@ Json report_json(const Method& method, const FitOptions& options, const FitInput
   report["model"] = options.model;
   report["version"] = CULATENT_VERSION;
   report["warnings"] = to_json(out.warnings);
+  announce_non_finite(report);
   return report;
 }
 
@@ -222,13 +234,8 @@ int run(const Method& method, FitCommand& command, const FitOptions& options) {
   for (const Warning& warning : out.warnings) print_warning(warning.text);
 
   const Json method_options = command.options();
-  Json report = report_json(method, options, input, out, method_options, loaded.held_bytes());
-  report["memory"]["peak_host_bytes"] = peak.bytes();
-  report["seconds"] = {{"load", load_seconds},
-                       {"init", out.seconds.init},
-                       {"fit", out.seconds.fit},
-                       {"total", load_seconds + out.seconds.total}};
-  announce_non_finite(report);
+  const Json report = report_json(method, options, input, out, method_options,
+                                  {load_seconds, loaded.held_bytes(), peak.bytes()});
   // The page is made before anything is written: if it cannot be, no file changes.
   const std::string html = options.html.empty() ? "" : page(options, loaded, input, out, report);
   out.save(options.model, to_line(method_options));

@@ -25,7 +25,9 @@ void append_double(std::string& out, double value) {
   if (digits.find_first_of(".e") == std::string::npos) out += ".0";
 }
 
-bool is_flat(const Json& value) {
+// Fits a line of 100 columns, or holds plain values only.
+bool is_flat(const Json& value, int indent) {
+  if (to_line(value).size() + static_cast<std::size_t>(indent) <= 100) return true;
   for (const Json& element : value) {
     if (element.is_structured() && !element.empty()) return false;
   }
@@ -40,7 +42,7 @@ void append(std::string& out, const Json& value, int indent, bool one_line) {
     return;
   }
   const bool object = value.is_object();
-  const bool flat = one_line || is_flat(value);
+  const bool flat = one_line || is_flat(value, indent);
   out += object ? '{' : '[';
   bool first = true;
   for (auto it = value.begin(); it != value.end(); ++it) {

@@ -12,7 +12,8 @@ namespace culatent::cli {
 using Json = nlohmann::ordered_json;
 
 /// Text of `value`: floating-point numbers with 17 significant digits, non-finite ones as null. A
-/// container of plain values takes one line, any other one line an element. Ends with a newline.
+/// container that is short, or of plain values only, takes one line, any other one line an element.
+/// Ends with a newline.
 std::string to_text(const Json& value);
 
 /// One line, the same numbers.

@@ -11,6 +11,7 @@ namespace culatent::cli {
 namespace {
 
 constexpr std::size_t kColumns = 80;
+constexpr const char* kLastGroup = "OTHER OPTIONS";  // CLI11 puts --help first
 
 constexpr const char* kExitStatus =
     "    0  done, also when --max-iter came before convergence\n"
@@ -28,7 +29,8 @@ std::string section(const std::string& title, const std::string& body) {
 std::string option_text(const CLI::Option& option) {
   std::string head = option.get_positional() ? option.get_name() : option.get_name(false, true);
   std::replace(head.begin(), head.end(), ',', ' ');
-  if (!option.get_positional() && option.get_type_size() != 0) head += " " + option.get_type_name();
+  const std::string type = option.get_positional() ? "" : option.get_type_name();
+  if (!type.empty()) head += " " + type;
   return "  " + head + "\n" + wrap(option.get_description(), 6);
 }
 
@@ -39,6 +41,8 @@ std::string option_sections(const CLI::App& app) {
       groups.push_back(option->get_group());
     }
   }
+  std::stable_partition(groups.begin(), groups.end(),
+                        [](const std::string& group) { return group != kLastGroup; });
   std::string text;
   for (const std::string& group : groups) {
     std::string body;
@@ -123,7 +127,7 @@ std::string wrap(const std::string& text, std::size_t indent) {
 
 void set_manual(CLI::App& app, const Manual& manual) {
   app.name(manual.name);
-  app.set_help_flag("--help,-h", "Print this page.")->group("OTHER OPTIONS");
+  app.set_help_flag("--help,-h", "Print this page.")->group(kLastGroup);
   app.formatter_fn([manual](const CLI::App* asked, const std::string&, CLI::AppFormatMode) {
     return page(*asked, manual);
   });
