@@ -2,7 +2,7 @@
 
 import math
 
-from files import planted, read_npy, read_safetensors, write_npy
+from files import npy_bytes, planted, read_npy, read_safetensors, write_npy
 from harness import DATA, near
 
 ROWS = planted(40, [[0.0, 0.0], [3.0, -1.0]], 1.0, seed=2)
@@ -82,7 +82,6 @@ def test_bad_data(box):
     box.fails(3, "score", "k.safetensors", "nan.npy")
     write_npy(box.path("x3.npy"), [[1.0, 2.0, 3.0]])
     box.fails(3, "score", "k.safetensors", "x3.npy", words=["3 columns"])
-    from files import npy_bytes
     box.write("none.npy", npy_bytes([], (0, 2)))
     box.fails(3, "fit", "kde", "none.npy", "--bandwidth", 1, "--model", "n.safetensors")
     assert "n.safetensors" not in box.files()

@@ -150,7 +150,7 @@ def run_group(module, command):
         except Exception:  # noqa: BLE001 any failure of a case is that case's failure
             failed += 1
             print(f"FAILED  {name}", flush=True)
-            traceback.print_exc()
+            print("".join(traceback.format_exc(limit=-2).splitlines(True)[1:]), flush=True)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
     return passed, failed, skipped

@@ -24,6 +24,8 @@ def main():
     parser.add_argument("groups", nargs="*", choices=[[], *GROUPS])
     arguments = parser.parse_args()
     command = os.path.abspath(arguments.culatent)
+    if not os.access(command, os.X_OK):
+        parser.error(f"{command} is no command")
     total = [0, 0, 0]
     for group in arguments.groups or GROUPS:
         module = importlib.import_module(group + "_cases")
