@@ -51,18 +51,22 @@ void ExactSums::add_to(Sum& sum, double value) {
   const int exponent = std::max(biased, 1) - 1023;
   const int bin = (exponent + kBias) / kBinBits;
   const int offset = (exponent + kBias) % kBinBits + 12;  // of the last bit over bin - 2
-  // The 53 bits lie in bits [offset, offset + 53) of the 96 of bins bin - 2 … bin.
-  const unsigned __int128 wide = static_cast<unsigned __int128>(mantissa) << offset;
-  std::int64_t pieces[3] = {
-      static_cast<std::int64_t>(static_cast<std::uint64_t>(wide >> 64)),
-      static_cast<std::int64_t>(static_cast<std::uint64_t>(wide >> 32) & kBinMask),
-      static_cast<std::int64_t>(static_cast<std::uint64_t>(wide) & kBinMask)};
-  if ((bits >> 63) != 0) {
-    for (std::int64_t& piece : pieces) piece = -piece;
-  }
+  // The 53 bits lie in bits [offset, offset + 53) of the 96 of bins bin - 2 … bin; 12 ≤ offset
+  // ≤ 43.
+  const std::uint64_t low = mantissa << offset;
+  const auto sign = -static_cast<std::int64_t>(bits >> 63);  // 0 or −1; (x ^ −1) − −1 = −x
+  const auto signed_piece = [sign](std::uint64_t piece) {
+    return (static_cast<std::int64_t>(piece) ^ sign) - sign;
+  };
+  const std::int64_t pieces[3] = {signed_piece(mantissa >> (64 - offset)), signed_piece(low >> 32),
+                                  signed_piece(low & kBinMask)};
   if (bin > sum.top) raise(sum, bin);
   const std::int64_t shift = sum.top - bin;
-  for (std::int64_t i = shift; i < 3; ++i) sum.bins[i] += pieces[i - shift];
+  if (shift == 0) {
+    for (int i = 0; i < 3; ++i) sum.bins[i] += pieces[i];
+  } else {
+    for (std::int64_t i = shift; i < 3; ++i) sum.bins[i] += pieces[i - shift];
+  }
 }
 
 void ExactSums::add(std::span<const double> values, std::int64_t offset) {

@@ -36,7 +36,7 @@ struct CpuScratch {
 
   Matrix<T> block;           // [kBlockRows, D] for sources that are not in place
   Matrix<T> x;               // [D, stride] staged rows
-  Matrix<T> distance;        // [1, stride] to the centroid at hand
+  Matrix<T> distance;        // [16, stride] to the centroids at hand
   Matrix<T> least;           // [1, stride]
   std::vector<int> label;    // [kTileRows]
   std::vector<double> sums;  // of the block, by Layout

@@ -1,5 +1,5 @@
 #include <Eigen/Core>
-#include <cmath>
+#include <type_traits>
 
 #include "kernels/cpu/gaussian_mixture_tile.hpp"
 #include "kernels/cpu/simd.hpp"
@@ -10,7 +10,10 @@ namespace {
 using culatent::cpu::Simd;
 
 template <class T>
-using Rows = Eigen::Map<Eigen::Array<T, 1, Eigen::Dynamic>>;
+using Rows =
+    Eigen::Map<std::conditional_t<std::is_const_v<T>,
+                                  const Eigen::Array<std::remove_const_t<T>, 1, Eigen::Dynamic>,
+                                  Eigen::Array<T, 1, Eigen::Dynamic>>>;
 
 // ---- sums over the rows of a tile
 // ------------------------------------------------------------------
@@ -69,27 +72,32 @@ void weighted_differences(const Matrix<T>& x, std::int64_t d, const T* shift, co
   }
 }
 
-//   sums[j] += sum_row q (x_j − shift_j),  squares[j] += sum_row q (x_j − shift_j)²
-template <class T>
-void add_diagonal_moments(const Matrix<T>& x, std::int64_t d, const T* shift, const T* q,
+//   sums[k, j] += sum_row q_k (x_j − shift_kj),  squares[k, j] += sum_row q_k (x_j − shift_kj)²
+//
+// for kGroup components at a time, so that a row of x read once serves them all.
+//   flops per row and component 5 D
+template <int kGroup, class T>
+void add_diagonal_moments(const Matrix<T>& x, std::int64_t d, const T* shifts, const T* q,
                           int active, double* sums, double* squares) {
   using S = Simd<T>;
   using Vec = typename S::Vec;
   for (std::int64_t j = 0; j < d; ++j) {
     const T* source = x.data() + j * kTileStride;
-    const Vec centre = S::fill(shift[j]);
-    Vec sum[2] = {}, square[2] = {};
-    for (int row = 0; row < active; row += 2 * S::kLanes) {
-#pragma GCC unroll 2
-      for (int v = 0; v < 2; ++v) {
-        const Vec delta = S::load(source + row + v * S::kLanes) - centre;
-        const Vec share = S::load(q + row + v * S::kLanes) * delta;
-        sum[v] += share;
-        square[v] += share * delta;
+    Vec sum[kGroup] = {}, square[kGroup] = {};
+    for (int row = 0; row < active; row += S::kLanes) {
+      const Vec value = S::load(source + row);
+#pragma GCC unroll 4
+      for (int k = 0; k < kGroup; ++k) {
+        const Vec delta = value - S::fill(shifts[k * d + j]);
+        const Vec share = S::load(q + k * kTileStride + row) * delta;
+        sum[k] += share;
+        square[k] += share * delta;
       }
     }
-    sums[j] += static_cast<double>(S::sum(sum[0] + sum[1]));
-    squares[j] += static_cast<double>(S::sum(square[0] + square[1]));
+    for (int k = 0; k < kGroup; ++k) {
+      sums[k * d + j] += static_cast<double>(S::sum(sum[k]));
+      squares[k * d + j] += static_cast<double>(S::sum(square[k]));
+    }
   }
 }
 
@@ -137,28 +145,35 @@ void add_moments(const Layout& layout, const Parameters<T>& p, int active, bool 
     add_tied_moments(layout, p.n_components, d, active, scatter, s);
     return;
   }
-  const bool full = p.covariance == Covariance::full;
-  const std::int64_t n_squares = full ? d * (d + 1) / 2 : d;
   Rows<T> weight(s.row_share.data(), active);
   weight = Rows<double>(s.row_weight.data(), active).cast<T>();
+  double* counts = s.sums.data() + layout.counts;
   for (std::int64_t k = 0; k < p.n_components; ++k) {
-    T* q = s.resp.data() + k * kTileStride;
-    Rows<T> row(q, active);
-    row *= weight;
-    const double count = row.template cast<double>().sum();
-    if (count == 0.0) continue;
-    s.sums[static_cast<std::size_t>(layout.counts + k)] += count;
-    const T* shift = p.shifts.data() + k * d;
-    double* sums = s.sums.data() + layout.sums + k * d;
-    double* squares = s.sums.data() + layout.squares + k * n_squares;
-    if (full) {
-      Rows<T> root(s.row_max.data(), active);
-      root = row.sqrt();
-      weighted_differences(s.x, d, shift, q, s.row_max.data(), active, s.z, sums);
-      add_outer_products(s.z.data(), d, active, squares);
-    } else {
-      add_diagonal_moments(s.x, d, shift, q, active, sums, squares);
+    Rows<T> q(s.resp.data() + k * kTileStride, active);
+    q *= weight;
+    counts[k] += q.template cast<double>().sum();
+  }
+  double* sums = s.sums.data() + layout.sums;
+  double* squares = s.sums.data() + layout.squares;
+  if (p.covariance == Covariance::full) {
+    Rows<T> root(s.row_max.data(), active);
+    for (std::int64_t k = 0; k < p.n_components; ++k) {
+      const T* q = s.resp.data() + k * kTileStride;
+      root = Rows<const T>(q, active).sqrt();
+      weighted_differences(s.x, d, p.shifts.data() + k * d, q, s.row_max.data(), active, s.z,
+                           sums + k * d);
+      add_outer_products(s.z.data(), d, active, squares + k * (d * (d + 1) / 2));
     }
+    return;
+  }
+  std::int64_t k = 0;
+  for (; k + 4 <= p.n_components; k += 4) {
+    add_diagonal_moments<4>(s.x, d, p.shifts.data() + k * d, s.resp.data() + k * kTileStride,
+                            active, sums + k * d, squares + k * d);
+  }
+  for (; k < p.n_components; ++k) {
+    add_diagonal_moments<1>(s.x, d, p.shifts.data() + k * d, s.resp.data() + k * kTileStride,
+                            active, sums + k * d, squares + k * d);
   }
 }
 

@@ -9,6 +9,7 @@
 namespace culatent::gaussian_mixture::cpu {
 namespace {
 
+using culatent::cpu::norms;
 using culatent::cpu::round_up;
 using culatent::cpu::scaled_norms;
 using culatent::cpu::Simd;
@@ -164,23 +165,23 @@ std::int64_t TileScratch<T>::bytes(const Layout& layout, Covariance covariance,
 template <class T>
 void log_joint(const Parameters<T>& p, int active, TileScratch<T>& s) {
   const std::int64_t d = p.n_features;
-  const std::int64_t padded = round_up(d, 4);
-  if (p.covariance == Covariance::tied) {
+  const std::int64_t n_components = p.n_components;
+  if (p.covariance == Covariance::full) {
+    for (std::int64_t k = 0; k < n_components; ++k) {
+      whitened_norms<T>(s.x, d, p.shifts.data() + k * d,
+                        p.whitening.data() + k * round_up(d, 4) * d, active, s.chunk.data(),
+                        s.resp.data() + k * kTileStride, nullptr);
+    }
+  } else if (p.covariance == Covariance::tied) {
     whitened_norms<T>(s.x, d, nullptr, p.whitening.data(), active, s.chunk.data(), nullptr,
                       s.z.data());
+    norms<T>(s.z.data(), d, p.whitened_means.data(), n_components, active, s.resp.data());
+  } else {
+    scaled_norms<T>(s.x.data(), d, p.shifts.data(), n_components, p.whitening.data(), d, active,
+                    s.resp.data());
   }
-  for (std::int64_t k = 0; k < p.n_components; ++k) {
-    T* out = s.resp.data() + k * kTileStride;
-    if (p.covariance == Covariance::full) {
-      whitened_norms<T>(s.x, d, p.shifts.data() + k * d, p.whitening.data() + k * padded * d,
-                        active, s.chunk.data(), out, nullptr);
-    } else if (p.covariance == Covariance::tied) {
-      scaled_norms<T>(s.z.data(), d, p.whitened_means.data() + k * d, nullptr, active, out);
-    } else {
-      scaled_norms<T>(s.x.data(), d, p.shifts.data() + k * d, p.whitening.data() + k * d, active,
-                      out);
-    }
-    Rows<T> row(out, active);
+  for (std::int64_t k = 0; k < n_components; ++k) {
+    Rows<T> row(s.resp.data() + k * kTileStride, active);
     row = p.log_constants[static_cast<std::size_t>(k)] - T{0.5} * row;
   }
 }
@@ -203,7 +204,8 @@ void normalise(const Parameters<T>& p, int n_rows, int active, TileScratch<T>& s
     row -= greatest;
     // The comparison is false for NaN (inf − inf inside a distance): such a density is nothing too.
     row = (row > kLeastLog<T>).select(row, T{2} * kLeastLog<T>);
-    share = (row > kLeastLog<T>).select(row.exp(), T{0});
+    share = row.exp();  // by itself: inside a select it would not be vectorised
+    share = (row > kLeastLog<T>).select(share, T{0});
     total += share;
     joint += share * row;
     row = share;
@@ -243,10 +245,8 @@ template <class T>
 void nearest(const InitialResponsibilities<T>& initial, int active, TileScratch<T>& s) {
   const std::int64_t d = initial.centroids->cols();
   const std::int64_t n_centroids = initial.centroids->rows();
-  for (std::int64_t k = 0; k < n_centroids; ++k) {
-    scaled_norms<T>(s.x.data(), d, initial.centroids->data() + k * d, initial.metric.data(), active,
-                    s.resp.data() + k * kTileStride);
-  }
+  scaled_norms<T>(s.x.data(), d, initial.centroids->data(), n_centroids, initial.metric.data(), 0,
+                  active, s.resp.data());
   for (int row = 0; row < active; ++row) {
     std::int64_t best = 0;
     for (std::int64_t k = 1; k < n_centroids; ++k) {

@@ -22,7 +22,7 @@ struct Tile {
 
   Matrix<double> x;
   Matrix<double> terms;  // [kStoredTile, stride] −½ squared distance
-  Eigen::ArrayXd greatest{kTileRows}, sum{kTileRows};
+  Eigen::ArrayXd greatest{kTileRows}, sum{kTileRows}, share{kTileRows};
 };
 
 using Rows = Eigen::Map<Eigen::ArrayXd>;
@@ -30,11 +30,10 @@ using Rows = Eigen::Map<Eigen::ArrayXd>;
 void add_stored_rows(const Matrix<double>& stored, std::int64_t begin, std::int64_t end,
                      std::int64_t own_first, int active, Tile& tile) {
   Eigen::ArrayXd greatest = tile.greatest.head(active);
+  culatent::cpu::norms<double>(tile.x.data(), stored.cols(), stored.data() + begin * stored.cols(),
+                               end - begin, active, tile.terms.data());
   for (std::int64_t i = begin; i < end; ++i) {
-    double* out = tile.terms.data() + (i - begin) * kTileStride;
-    culatent::cpu::scaled_norms<double>(tile.x.data(), stored.cols(),
-                                        stored.data() + i * stored.cols(), nullptr, active, out);
-    Rows terms(out, active);
+    Rows terms(tile.terms.data() + (i - begin) * kTileStride, active);
     terms *= -0.5;
     const std::int64_t own = i - own_first;
     if (own_first >= 0 && own >= 0 && own < active) {
@@ -48,7 +47,8 @@ void add_stored_rows(const Matrix<double>& stored, std::int64_t begin, std::int6
   tile.sum.head(active) *= (tile.greatest.head(active) - shift).exp();
   for (std::int64_t i = begin; i < end; ++i) {
     const Rows terms(tile.terms.data() + (i - begin) * kTileStride, active);
-    tile.sum.head(active) += (terms - shift > -708.0).select((terms - shift).exp(), 0.0);
+    tile.share.head(active) = (terms - shift).exp();  // by itself, so that it is vectorised
+    tile.sum.head(active) += (terms - shift > -708.0).select(tile.share.head(active), 0.0);
   }
   tile.greatest.head(active) = greatest;
 }

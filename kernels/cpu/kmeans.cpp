@@ -13,20 +13,25 @@ namespace {
 using culatent::cpu::kTileRows;
 using culatent::cpu::kTileStride;
 
+constexpr std::int64_t kCentroids = 16;  // whose distances are held at a time
+
 template <class T>
 void nearest_centroid(std::span<const T> metric, const Matrix<T>& centroids, int active,
                       CpuScratch<T>& s) {
   const std::int64_t d = centroids.cols();
   std::fill(s.least.data(), s.least.data() + active, std::numeric_limits<T>::max());
   std::fill(s.label.begin(), s.label.end(), 0);
-  for (std::int64_t k = 0; k < centroids.rows(); ++k) {
-    culatent::cpu::scaled_norms<T>(s.x.data(), d, centroids.data() + k * d, metric.data(), active,
-                                   s.distance.data());
-    for (int row = 0; row < active; ++row) {
-      const bool nearer = s.distance(0, row) < s.least(0, row);
-      s.least(0, row) = nearer ? s.distance(0, row) : s.least(0, row);
-      s.label[static_cast<std::size_t>(row)] =
-          nearer ? static_cast<int>(k) : s.label[static_cast<std::size_t>(row)];
+  for (std::int64_t first = 0; first < centroids.rows(); first += kCentroids) {
+    const std::int64_t count = std::min(kCentroids, centroids.rows() - first);
+    culatent::cpu::scaled_norms<T>(s.x.data(), d, centroids.data() + first * d, count,
+                                   metric.data(), 0, active, s.distance.data());
+    for (std::int64_t k = 0; k < count; ++k) {
+      for (int row = 0; row < active; ++row) {
+        const bool nearer = s.distance(k, row) < s.least(0, row);
+        s.least(0, row) = nearer ? s.distance(k, row) : s.least(0, row);
+        s.label[static_cast<std::size_t>(row)] =
+            nearer ? static_cast<int>(first + k) : s.label[static_cast<std::size_t>(row)];
+      }
     }
   }
 }
@@ -36,7 +41,7 @@ void nearest_centroid(std::span<const T> metric, const Matrix<T>& centroids, int
 template <class T>
 CpuScratch<T>::CpuScratch(std::int64_t n_clusters, std::int64_t n_features, bool in_place)
     : x(n_features, kTileStride),
-      distance(1, kTileStride),
+      distance(kCentroids, kTileStride),
       least(1, kTileStride),
       label(kTileRows),
       sums(static_cast<std::size_t>(Layout(n_clusters, n_features).size)) {
@@ -47,7 +52,7 @@ template <class T>
 std::int64_t CpuScratch<T>::bytes(std::int64_t n_clusters, std::int64_t n_features, bool in_place) {
   const std::int64_t size = static_cast<std::int64_t>(sizeof(T));
   return checked_product(size * (in_place ? 0 : kBlockRows), n_features) +
-         checked_product(size * kTileStride, n_features + 2) + 4 * kTileRows +
+         checked_product(size * kTileStride, n_features + kCentroids + 1) + 4 * kTileRows +
          8 * Layout(n_clusters, n_features).size;
 }
 
