@@ -92,12 +92,12 @@ FieldKind parse_extreme(std::string_view number, double* value) {
   const auto result = std::from_chars(number.data(), number.data() + number.size(), wide);
   if (result.ec == std::errc()) {
     *value = static_cast<double>(wide);
-    return std::isinf(*value) ? FieldKind::text : FieldKind::number;
+    return std::isinf(*value) ? FieldKind::overflow : FieldKind::number;
   }
   const auto exponent = number.find_first_of("eE");
   if (exponent == std::string_view::npos || exponent + 1 >= number.size() ||
       number[exponent + 1] != '-') {
-    return FieldKind::text;
+    return FieldKind::overflow;
   }
   *value = 0.0;
   return FieldKind::number;
@@ -178,6 +178,9 @@ double parse_slowly(std::string_view field, const LineContext& context, std::int
       if (context.missing) return value;
       throw io_error("a value is missing", where(context, index),
                      "fill it in, or ask for missing values to be marginalised (--missing)");
+    case FieldKind::overflow:
+      throw io_error("'" + shown(bare(field)) + "' is too large for float64", where(context, index),
+                     "correct it, or scale the column");
     case FieldKind::text:
       break;
   }

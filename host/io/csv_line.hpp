@@ -32,11 +32,11 @@ Dialect detect_dialect(std::string_view first, std::string_view second);
 /// The fields of a line, without quotes and blanks around them.
 std::vector<std::string> split_line(std::string_view line, Dialect dialect);
 
-enum class FieldKind { number, missing, text };
+enum class FieldKind { number, missing, overflow, text };
 
-/// What a trimmed, unquoted field is; sets *value unless it is text (missing: NaN).
+/// What a trimmed, unquoted field is; sets *value when it is a number or missing (NaN).
 /// Missing are "", NA, N/A, nan, null and "?"; numbers are what std::from_chars takes, with an
-/// optional '+'. Too large for double is text, too small is 0.
+/// optional '+'. Too large for double is overflow, too small is 0.
 FieldKind parse_field(std::string_view field, double* value);
 
 /// Where a row goes, and what errors say about it.

@@ -55,7 +55,7 @@ bool is_header(const std::vector<std::string>& fields, const Range& columns, con
     double value = 0;
     const FieldKind kind = parse_field(fields[static_cast<std::size_t>(j)], &value);
     if (kind == FieldKind::text && n_text++ == 0) first_text = j;
-    if (kind == FieldKind::number) ++n_number;
+    if (kind == FieldKind::number || kind == FieldKind::overflow) ++n_number;
   }
   if (n_text > 0 && n_number > 0) {
     throw io_error("the first row mixes names and numbers",
