@@ -1,0 +1,6 @@
+#include "tests/fuzz/targets.hpp"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  culatent::io::fuzz::gzip(data, size);
+  return 0;
+}
