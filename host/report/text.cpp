@@ -172,6 +172,7 @@ std::string format_percent(double share) {
   const double percent = 100.0 * share;
   if (!std::isfinite(percent)) return "–";
   if (percent > 0.0 && percent < 0.1) return "< 0.1 %";
+  if (percent > 99.9 && percent < 100.0) return "> 99.9 %";
   // Never "100 %" for what is not all of it.
   if (percent < 9.95 || (percent > 99.0 && percent < 100.0)) {
     return percent == 0.0 ? "0 %" : fmt::format("{:.1f} %", percent);

@@ -22,7 +22,8 @@ std::string escape(std::string_view text);
 /// RFC 4648, section 4, with padding.
 std::string base64(std::span<const std::uint8_t> bytes);
 
-/// "4.288", "−0.5", "1.2×10⁻⁷"; `digits` significant ones, no trailing zeros; NaN is "–".
+/// "4.288", "−0.5", "1.2×10⁻⁷"; `digits` significant ones (whole numbers keep all theirs below
+/// 10⁷), no trailing zeros; NaN is "–".
 std::string format_number(double value, int digits = 4);
 
 /// "80.0"; decimals ≥ 0; falls back to format_number() where the fixed form gets too long.
