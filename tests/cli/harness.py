@@ -9,6 +9,7 @@ import math
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -57,10 +58,17 @@ class Box:
 
     def start(self, *args, **kwargs):
         """The running process, stdout and stderr as text pipes."""
+        prepare = kwargs.pop("preexec_fn", None)
+
+        def before_start():
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background job ignores it
+            if prepare:
+                prepare()
+
         kwargs.setdefault("stdout", subprocess.PIPE)
         kwargs.setdefault("stderr", subprocess.PIPE)
         return subprocess.Popen([self.command, *map(str, args)], cwd=self.folder, text=True,
-                                stdin=subprocess.DEVNULL, **kwargs)
+                                stdin=subprocess.DEVNULL, preexec_fn=before_start, **kwargs)
 
     def run(self, *args, **kwargs):
         process = self.start(*args, **kwargs)
