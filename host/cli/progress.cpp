@@ -69,8 +69,9 @@ std::string progress_line(const Progress& progress, const std::string& objective
         static_cast<std::size_t>(std::clamp(share, 0.0, 1.0) * static_cast<double>(width));
     bar = " [" + std::string(done, '#') + std::string(width - done, '.') + "]";
   }
+  const std::string line = head + bar + tail;
   // The last column stays free: some terminals wrap when it is written.
-  return (head + bar + tail).substr(0, columns > 1 ? columns - 1 : columns);
+  return columns == 0 ? line : line.substr(0, columns - 1);
 }
 
 ProgressReporter::ProgressReporter(ProgressStyle style, std::string objective, std::int64_t n_init)

@@ -41,7 +41,7 @@ class ProgressReporter {
   bool on_screen_ = false;
 };
 
-/// The line that a bar shows in `columns` columns.
+/// What a terminal of `columns` columns shows; 0: a line of any length, without a bar.
 std::string progress_line(const Progress& progress, const std::string& objective,
                           std::int64_t n_init, std::size_t columns);
 
