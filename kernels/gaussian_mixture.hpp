@@ -7,6 +7,7 @@
 #include "culatent/gaussian_mixture.hpp"
 #include "host/exact_sums.hpp"
 #include "kernels/backend.hpp"
+#include "kernels/cost.hpp"
 
 /// The steps of the Gaussian mixture (METHODS: Gaussian mixture). N rows of the chunk, D features,
 /// K components; everything in the coordinates of a Frame.
@@ -66,10 +67,28 @@ struct InitialResponsibilities {
 template <class T>
 class CpuWorkspace;
 
+/// Flops of the E- and the M-step with triangles counted once: full 2 N K D (D + 1), tied N D (D +
+/// 1) + 5 N K D, diagonal and spherical 9 N K D.
+inline Cost expectation_maximisation_cost(Covariance covariance, double n_rows, double n_components,
+                                          double n_features, double element_bytes) {
+  const double triangle = n_features * (n_features + 1.0);
+  const double cells = n_rows * n_components * n_features;
+  const double bytes = n_rows * n_features * element_bytes;
+  switch (covariance) {
+    case Covariance::full:
+      return {2.0 * n_rows * n_components * triangle, bytes};
+    case Covariance::tied:
+      return {n_rows * triangle + 5.0 * cells, bytes};
+    case Covariance::diagonal:
+    case Covariance::spherical:
+      return {9.0 * cells, bytes};
+  }
+  return {};
+}
+
 /// E- and M-step in one pass: adds the chunk's statistics to `sums` (Layout). With `scatter` the
 /// tied statistics include z zᵀ, which is constant over a fit without missing values.
-///   flops: full 2 N K D², tied N D² + 5 N K D (+ N D² with scatter), diagonal 9 N K D
-///   bytes: N D sizeof(T)
+/// Cost: expectation_maximisation_cost().
 template <class T>
 void expectation_maximisation(const CpuBackend& backend, CpuWorkspace<T>& workspace,
                               const RowChunk<T>& chunk, const Frame& frame,
