@@ -83,7 +83,7 @@ void measure(benchmark::State& state, ThreadPool& threads, double n_rows, Cost c
   state.counters["rows/s"] = benchmark::Counter(n_rows * runs, benchmark::Counter::kIsRate);
   state.counters["flop/s"] = benchmark::Counter(cost.flops * runs, benchmark::Counter::kIsRate);
   state.counters["B/s"] = benchmark::Counter(cost.bytes * runs, benchmark::Counter::kIsRate);
-  state.counters["%floor"] = benchmark::Counter(100.0 * floor * runs, benchmark::Counter::kIsRate);
+  state.counters["%floor"] = 100.0 * floor * runs / seconds;
 }
 
 }  // namespace culatent::bench
