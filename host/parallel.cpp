@@ -5,8 +5,11 @@
 #include <condition_variable>
 #include <exception>
 #include <mutex>
+#include <string>
 #include <thread>
 #include <vector>
+
+#include "culatent/error.hpp"
 
 namespace culatent {
 
@@ -27,32 +30,43 @@ struct ThreadPool::State {
 
 ThreadPool::ThreadPool(int n_threads)
     : n_threads_(std::max(1, n_threads)), state_(std::make_unique<State>()) {
-  for (int worker = 1; worker < n_threads_; ++worker) {
-    state_->threads.emplace_back([this, worker] {
-      std::uint64_t seen = 0;
-      for (;;) {
-        {
-          std::unique_lock lock(state_->mutex);
-          state_->wake.wait(lock, [&] { return state_->stopping || state_->round != seen; });
-          if (state_->stopping) return;
-          seen = state_->round;
-          if (worker >= state_->n_workers) continue;
-        }
-        work(worker);
-        std::lock_guard lock(state_->mutex);
-        if (--state_->running == 0) state_->done.notify_one();
-      }
-    });
+  try {
+    for (int worker = 1; worker < n_threads_; ++worker) {
+      state_->threads.emplace_back([this, worker] { serve(worker); });
+    }
+  } catch (const std::exception& error) {  // std::system_error or std::bad_alloc
+    stop();
+    throw out_of_memory("cannot start " + std::to_string(n_threads_) + " threads: " + error.what(),
+                        "Context", "use fewer (n_threads / --threads)");
   }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { stop(); }
+
+void ThreadPool::stop() {
   {
     std::lock_guard lock(state_->mutex);
     state_->stopping = true;
   }
   state_->wake.notify_all();
   for (std::thread& thread : state_->threads) thread.join();
+}
+
+// What a thread does until it is stopped: its share of every loop that has work for it.
+void ThreadPool::serve(int worker) {
+  std::uint64_t seen = 0;
+  for (;;) {
+    {
+      std::unique_lock lock(state_->mutex);
+      state_->wake.wait(lock, [&] { return state_->stopping || state_->round != seen; });
+      if (state_->stopping) return;
+      seen = state_->round;
+      if (worker >= state_->n_workers) continue;
+    }
+    work(worker);
+    std::lock_guard lock(state_->mutex);
+    if (--state_->running == 0) state_->done.notify_one();
+  }
 }
 
 void ThreadPool::work(int worker) {

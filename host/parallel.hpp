@@ -9,6 +9,7 @@ namespace culatent {
 /// The only threads of the library: a fixed set that waits for work.
 class ThreadPool {
  public:
+  /// Throws out_of_memory when the system does not give as many.
   explicit ThreadPool(int n_threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -24,7 +25,9 @@ class ThreadPool {
 
  private:
   struct State;
+  void serve(int worker);
   void work(int worker);
+  void stop();
 
   int n_threads_;
   std::unique_ptr<State> state_;
