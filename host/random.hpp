@@ -33,10 +33,10 @@ inline std::array<std::uint32_t, 4> words(std::uint64_t seed, Stream stream, std
   return {out[0], out[1], out[2], out[3]};
 }
 
-/// 53 random bits in (0, 1).
+/// 52 random bits in (0, 1): with 53, the largest would round to 1.
 inline double to_uniform(std::uint32_t high, std::uint32_t low) {
-  const std::uint64_t bits = ((static_cast<std::uint64_t>(high) << 32) | low) >> 11;
-  return (static_cast<double>(bits) + 0.5) * 0x1p-53;
+  const std::uint64_t bits = ((static_cast<std::uint64_t>(high) << 32) | low) >> 12;
+  return (static_cast<double>(bits) + 0.5) * 0x1p-52;
 }
 
 inline double uniform(std::uint64_t seed, Stream stream, std::uint64_t element,
