@@ -164,7 +164,8 @@ bool Fitter<T>::notify(const char* phase, const RunState& run, double objective,
 
 template <class T>
 void Fitter<T>::begin() {
-  data_ = scan(context_, backend_, rows_, options_.weights, {options_.missing, options_.trust});
+  data_ = scan(context_, backend_, rows_, options_.weights,
+               {options_.missing, options_.trust, !options_.checkpoint.path.empty()});
   fit_rows_.emplace(FitRows<T>{rows_, options_.weights, data_.weight_scale});
   identity_ = identity_of(options_, data_);
   seed_ = options_.seed.value_or(draw_seed());

@@ -3,6 +3,8 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <cmath>
 #include <cstdio>
 #include <limits>
@@ -24,8 +26,37 @@ std::string number(double value) {
   return text;
 }
 
-// A power of two, so that multiplying by it is exact.
-double power_of_two_below(double value) { return std::ldexp(1.0, std::ilogb(value)); }
+// 1 / value, rounded to a power of two so that multiplying by it is exact, and no larger than T
+// holds.
+template <class T>
+double reciprocal(double value) {
+  return std::ldexp(1.0, std::min(-std::ilogb(value), std::numeric_limits<T>::max_exponent - 2));
+}
+
+// Rows that add up a hash of what is read, block by block: the same for any order of the blocks.
+template <class T>
+class FingerprintedRows final : public RowSource<T> {
+ public:
+  explicit FingerprintedRows(const RowSource<T>& source) : source_(source) {}
+  std::int64_t rows() const override { return source_.rows(); }
+  std::int64_t cols() const override { return source_.cols(); }
+  bool in_place() const override { return source_.in_place(); }
+  MatrixView<const T> read(std::int64_t first, MatrixView<T> buffer) const override {
+    const MatrixView<const T> view = source_.read(first, buffer);
+    std::uint64_t hash = static_cast<std::uint64_t>(first);
+    for (std::int64_t i = 0; i < view.rows; ++i) {
+      hash =
+          XXH3_64bits_withSeed(view.row(i), static_cast<std::size_t>(view.cols) * sizeof(T), hash);
+    }
+    hash_ += hash;
+    return view;
+  }
+  std::uint64_t hash() const { return hash_; }
+
+ private:
+  const RowSource<T>& source_;
+  mutable std::atomic<std::uint64_t> hash_{0};
+};
 
 // Largest weight; throws for one that is no weight.
 double check_weights(std::span<const double> weights, std::int64_t n_rows) {
@@ -79,14 +110,16 @@ DataSummary scan(const Context& context, const CpuBackend& backend, const RowSou
                  std::span<const double> weights, const ScanOptions& options) {
   const std::int64_t d = rows.cols();
   DataSummary summary;
-  summary.weight_scale = 1.0 / power_of_two_below(check_weights(weights, rows.rows()));
+  summary.weight_scale = reciprocal<double>(check_weights(weights, rows.rows()));
 
   ColumnScan columns(d);
   std::vector<Matrix<T>> buffers;
   for (int worker = 0; worker < backend.n_workers; ++worker) {
     buffers.emplace_back(rows.in_place() ? 0 : kBlockRows, d);
   }
-  const FitRows<T> fit_rows{rows, weights, summary.weight_scale};
+  const FingerprintedRows<T> fingerprinted(rows);
+  const RowSource<T>& source = options.fingerprint ? fingerprinted : rows;
+  const FitRows<T> fit_rows{source, weights, summary.weight_scale};
   row_pass(context, Communicator(), fit_rows, columns.sums, [&](const RowChunk<T>& chunk) {
     scan_columns(backend, buffers, chunk, options.missing, columns);
   });
@@ -98,17 +131,17 @@ DataSummary scan(const Context& context, const CpuBackend& backend, const RowSou
     summary.total_weight += weights[static_cast<std::size_t>(i)] * summary.weight_scale;
   }
   if (weights.empty()) summary.total_weight = static_cast<double>(rows.rows());
-  std::vector<double> values;
   for (std::int64_t j = 0; j < d; ++j) {
     const auto i = static_cast<std::size_t>(j);
     const double observed = columns.sums.value(d + j);
-    // A column that only rows of weight zero have has no mean; any of its values will do.
-    const double mean = observed > 0.0 ? columns.sums.value(j) / observed : columns.minimum[i];
+    // A constant has no rounded mean, and its sum may leave float64. A column that only rows of
+    // weight zero have has no mean; any of its values will do.
+    const bool varies = columns.maximum[i] > columns.minimum[i] && observed > 0.0;
+    const double mean = varies ? columns.sums.value(j) / observed : columns.minimum[i];
     const double centre = static_cast<double>(static_cast<T>(mean));
     const double reach = std::max(columns.maximum[i] - centre, centre - columns.minimum[i]);
     summary.frame.centre.push_back(centre);
-    summary.frame.scale.push_back(reach > 0.0 ? 1.0 / power_of_two_below(reach) : 0.0);
-    values.insert(values.end(), {columns.minimum[i], columns.maximum[i], mean, observed});
+    summary.frame.scale.push_back(reach > 0.0 ? reciprocal<T>(reach) : 0.0);
   }
   // A constant feature has no scale of its own; that of the narrowest keeps it from setting the
   // metric.
@@ -117,9 +150,10 @@ DataSummary scan(const Context& context, const CpuBackend& backend, const RowSou
   for (double& s : scale) {
     if (s == 0.0) s = narrowest > 0.0 ? narrowest : 1.0;
   }
-  values.push_back(static_cast<double>(rows.rows()));
-  values.push_back(static_cast<double>(sizeof(T)));
-  summary.fingerprint = XXH3_64bits(values.data(), values.size() * sizeof(double));
+  const std::array<std::uint64_t, 4> parts = {static_cast<std::uint64_t>(rows.rows()),
+                                              static_cast<std::uint64_t>(d), sizeof(T),
+                                              fingerprinted.hash()};
+  summary.fingerprint = XXH3_64bits(parts.data(), sizeof(parts));
   return summary;
 }
 

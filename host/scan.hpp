@@ -15,12 +15,14 @@ struct DataSummary {
   double weight_scale = 1.0;  ///< FitRows::weight_scale
   double total_weight = 0.0;  ///< scaled
   std::int64_t n_missing = 0;
-  std::uint64_t fingerprint = 0;  ///< of shape, ranges, means and weights: the same data or not
+  std::uint64_t fingerprint =
+      0;  ///< of shape and, when asked for, every value: the same data or not
 };
 
 struct ScanOptions {
   bool missing = false;
-  bool trust = false;  ///< non-finite values are not looked for; they make the result fail later
+  bool trust = false;        ///< non-finite values are no error here
+  bool fingerprint = false;  ///< hash the values
 };
 
 /// Reads all rows once. Throws data_error naming the first bad row and column, a bad weight, a
