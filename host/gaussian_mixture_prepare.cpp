@@ -191,7 +191,10 @@ Frame model_frame(const Model& model) {
       reach = std::max(reach, std::abs(model.means(k, j) - centre) + std::sqrt(variance));
     }
     frame.centre.push_back(centre);
-    frame.scale.push_back(reach > 0.0 ? std::ldexp(1.0, -std::ilogb(reach)) : 1.0);
+    // Neither the scale nor the scaled centre may leave T.
+    const int most = std::numeric_limits<T>::max_exponent - 2 -
+                     (std::abs(centre) > 1.0 ? std::ilogb(centre) + 1 : 0);
+    frame.scale.push_back(reach > 0.0 ? std::ldexp(1.0, std::min(-std::ilogb(reach), most)) : 1.0);
   }
   return frame;
 }
