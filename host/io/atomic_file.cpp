@@ -100,7 +100,7 @@ AtomicFile::AtomicFile(const std::string& path) : path_(resolve_link(path)) {
   if (fd_ < 0) fail_to_write(path_, errno);
   slot_ = take_slot(temporary_);
   // A replaced file keeps its permissions; where that is not allowed the umask's stand.
-  if (exists && ::fchmod(fd_, status.st_mode & 07777) != 0) errno = 0;
+  if (exists) ::fchmod(fd_, status.st_mode & 07777);
 }
 
 AtomicFile::~AtomicFile() {
