@@ -7,14 +7,14 @@ std::string_view style_sheet() {
 :root{color-scheme:light dark;
 --paper:#fdfdfc;--panel:#f4f5f5;--ink:#1c2229;--muted:#59636e;--rule:#dde1e5;--grid:#e9ecef;
 --warn:#8a4b00;--warn-paper:#fff5e3;--halo:#fdfdfc;
---s0:#0072b2;--s1:#d55e00;--s2:#009e73;--s3:#b8458f;--s4:#b98800;--s5:#41a5dd;--s6:#7a2d52;--s7:#7d8a1f;
+--s0:#0072b2;--s1:#d55e00;--s2:#009e73;--s3:#7a1140;--s4:#8f74f2;--s5:#5c3a0c;--s6:#3a2a8c;--s7:#41a5dd;
 --serif:Charter,"Bitstream Charter","Iowan Old Style","Source Serif 4",Georgia,"DejaVu Serif",serif;
 --sans:system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,"DejaVu Sans",sans-serif;
 --mono:ui-monospace,"SF Mono",Menlo,Consolas,"DejaVu Sans Mono",monospace}
 @media (prefers-color-scheme:dark){:root{
 --paper:#14171b;--panel:#1c2026;--ink:#e6e9ec;--muted:#9ba5af;--rule:#343b43;--grid:#262c33;
 --warn:#f3c27a;--warn-paper:#33270f;--halo:#14171b;
---s0:#4fa8e0;--s1:#f08344;--s2:#2cc195;--s3:#e58cc4;--s4:#e5b93f;--s5:#9ad4f5;--s6:#c97a9f;--s7:#bcc75a}}
+--s0:#3f8fd0;--s1:#f08344;--s2:#7fe0c0;--s3:#e5588e;--s4:#b9a5ff;--s5:#a8673c;--s6:#f7c948;--s7:#f3eebc}}
 *{box-sizing:border-box}
 html{background:var(--paper);color:var(--ink);font:16px/1.55 var(--sans);-webkit-text-size-adjust:100%}
 body{max-width:1080px;margin:0 auto;padding:56px 32px 72px}

@@ -69,6 +69,17 @@ std::string without_trailing_zeros(std::string number) {
   return number == "-0" ? "0" : number;
 }
 
+// Valid UTF-8 cut to what an axis or a table's head can hold.
+std::string shortened(const std::string& text) {
+  constexpr std::size_t kMost = 60;
+  if (length(text) <= kMost) return text;
+  std::size_t end = 0;
+  for (std::size_t characters = 0; characters < kMost; ++characters) {
+    end += sequence_length(std::string_view(text).substr(end));
+  }
+  return text.substr(0, end) + "…";
+}
+
 }  // namespace
 
 std::string printable(std::string_view text) {
@@ -210,7 +221,7 @@ Quantity quantity(std::string_view column_name) {
 
 std::string column_name(std::span<const std::string> names, std::int64_t column) {
   if (names.empty()) return fmt::format("x{}", column + 1);
-  return names[static_cast<std::size_t>(column)];
+  return shortened(printable(names[static_cast<std::size_t>(column)]));
 }
 
 }  // namespace culatent::report

@@ -51,7 +51,7 @@ struct Quantity {
 };
 Quantity quantity(std::string_view column_name);
 
-/// Name of a column, "x1", "x2", … where `names` is empty.
+/// Name of a column, "x1", "x2", … where `names` is empty; an overlong one ends in "…".
 std::string column_name(std::span<const std::string> names, std::int64_t column);
 
 }  // namespace culatent::report

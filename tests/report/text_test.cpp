@@ -132,5 +132,13 @@ TEST(ColumnName, CountsFromOneWhereThereAreNoNames) {
   EXPECT_EQ(column_name(names, 1), "b");
 }
 
+TEST(ColumnName, CutsBetweenCharacters) {
+  std::string umlauts;
+  for (int i = 0; i < 70; ++i) umlauts += "ü";
+  const std::vector<std::string> names = {umlauts, "\xFF"};
+  EXPECT_EQ(column_name(names, 0), umlauts.substr(0, 120) + "…");
+  EXPECT_EQ(column_name(names, 1), "\xEF\xBF\xBD");
+}
+
 }  // namespace
 }  // namespace culatent::report
