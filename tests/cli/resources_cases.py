@@ -162,7 +162,7 @@ def test_a_terminal_gets_a_bar_of_its_width(box):
     for columns in (120, 80, 40, 12):
         text = on_terminal(box, columns, *FIT, "x.npy", "--components", 8, "--max-iter", 3000,
                            "--tol", 0, "--model", "m.safetensors")
-        drawn = [line for line in text.split("\r\033[K") if re.match(r"fit  \d+/3000", line)]
+        drawn = [line for line in text.split("\r\033[K") if re.match(r"fit  \d+", line)]
         assert drawn, text[:400]
         assert all(len(line.split("\r")[0]) < columns for line in drawn), drawn[0]
         if columns >= 80:
