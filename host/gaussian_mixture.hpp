@@ -59,6 +59,13 @@ Model maximise(const Moments& moments, double reg_covar, std::vector<std::int64_
 void resolve_collapse(const Moments& moments, Collapse policy, int iteration,
                       std::span<const std::int64_t> collapsed, Model& model);
 
+/// The M-step with the collapse policy applied and the result factored. A covariance that cannot be
+/// factored counts as collapsed; throws data_error when the policy does not help.
+template <class T>
+Parameters<T> maximise_and_factor(const CpuBackend& backend, const Moments& moments,
+                                  const Options& options, int iteration, Model& model,
+                                  std::int64_t& n_collapsed);
+
 /// One line for people about where and why.
 [[noreturn]] void throw_singular(const Model& model, std::span<const std::int64_t> failed,
                                  const std::string& where);

@@ -22,6 +22,25 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+void check_start_values(const Start& start) {
+  double total = 0.0;
+  for (const double weight : start.weights) {
+    if (!(weight >= 0.0)) {
+      throw data_error("a start weight is negative or NaN", "start", "fix the weights");
+    }
+    total += weight;
+  }
+  if (!start.weights.empty() && !(std::abs(total - 1.0) < 1e-6)) {
+    throw data_error("start weights sum to " + std::to_string(total), "start",
+                     "they must sum to 1");
+  }
+  for (std::int64_t i = 0; i < start.means.size(); ++i) {
+    if (!std::isfinite(start.means.data()[i])) {
+      throw data_error("a start mean is not finite", "start", "fix the means");
+    }
+  }
+}
+
 void check_options(const Options& o, std::int64_t n_rows, std::int64_t n_features) {
   const auto wrong = [](const std::string& what, const std::string& option,
                         const std::string& remedy) {
@@ -64,6 +83,7 @@ void check_options(const Options& o, std::int64_t n_rows, std::int64_t n_feature
                          std::to_string(o.n_components) + " components",
                      "start", "give one weight a component");
   }
+  check_start_values(s);
 }
 
 // What must be the same for a checkpoint to be gone on from.
@@ -167,6 +187,12 @@ void Fitter<T>::begin() {
   data_ = scan(context_, backend_, rows_, options_.weights,
                {options_.missing, options_.trust, !options_.checkpoint.path.empty()});
   fit_rows_.emplace(FitRows<T>{rows_, options_.weights, data_.weight_scale});
+  const std::int64_t n_counting = kmeans::counting_rows(options_.weights, rows_.rows());
+  if (n_counting < options_.n_components) {
+    throw data_error(std::to_string(n_counting) + " rows of positive weight for " +
+                         std::to_string(options_.n_components) + " components",
+                     "weights", "use fewer components (--components) or more rows");
+  }
   identity_ = identity_of(options_, data_);
   seed_ = options_.seed.value_or(draw_seed());
   const std::string& path = options_.checkpoint.path;
@@ -226,33 +252,16 @@ TraceEntry Fitter<T>::pass(const Parameters<T>& parameters) {
   return entry;
 }
 
-// The M-step, with the collapse policy applied and the result factored.
 template <class T>
 Parameters<T> Fitter<T>::update(const Parameters<T>& parameters, RunState& run) {
   Matrix<double> shifts(parameters.n_components, parameters.n_features);
   std::copy(parameters.shifts.data(), parameters.shifts.data() + shifts.size(), shifts.data());
   const Moments moments{workspace_->layout, values_, options_.covariance, data_.frame, shifts};
-  std::vector<std::int64_t> collapsed;
-  run.model = maximise(moments, options_.reg_covar, collapsed);
   ++run.iteration;
-  const std::string where = "iteration " + std::to_string(run.iteration);
-  std::vector<std::int64_t> failed;
-  for (int attempt = 0;; ++attempt) {
-    resolve_collapse(moments, options_.collapse, run.iteration, collapsed, run.model);
-    run.n_collapsed += static_cast<std::int64_t>(collapsed.size());
-    Parameters<T> next = prepare<T>(backend_, run.model, data_.frame, options_.missing, failed);
-    if (failed.empty()) {
-      if (run.model.n_components() != parameters.n_components) resize(run.model.n_components());
-      return next;
-    }
-    // A tied covariance has no other to fall back on, and after one attempt neither has a pooled
-    // one. With components dropped the moments no longer match the model.
-    if (options_.covariance == Covariance::tied || attempt > 0 ||
-        run.model.n_components() != parameters.n_components) {
-      throw_singular(run.model, failed, where);
-    }
-    collapsed = failed;
-  }
+  Parameters<T> next = maximise_and_factor<T>(backend_, moments, options_, run.iteration, run.model,
+                                              run.n_collapsed);
+  if (run.model.n_components() != parameters.n_components) resize(run.model.n_components());
+  return next;
 }
 
 template <class T>
@@ -382,9 +391,10 @@ Plan plan(const Context& context, const RowSource<T>& rows, const Options& optio
       size * (covariance_size(options.covariance, k, d + 3) + 3 * checked_product(k, d)) +
       (options.missing ? model : 0);
   const std::int64_t factor = checked_product(checked_product(32, d), d);  // of one Cholesky
-  const int n_models = options.checkpoint.path.empty() ? 3 : 6;
+  // The one at hand, the next, the best so far; a checkpoint copies the first and the last.
+  const int n_models = (options.n_init > 1 ? 3 : 2) + (options.checkpoint.path.empty() ? 0 : 4);
   const std::int64_t fixed =
-      ExactSums::bytes(layout.size) + 16 * layout.size + n_models * model + 2 * parameters;
+      ExactSums::bytes(layout.size) + 8 * layout.size + n_models * model + 2 * parameters;
   const std::int64_t per_worker =
       CpuWorkspace<T>::bytes_per_worker(options.covariance, k, d, in_place, options.missing) +
       factor;

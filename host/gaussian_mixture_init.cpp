@@ -1,6 +1,7 @@
 #include "host/gaussian_mixture_init.hpp"
 
 #include <algorithm>
+#include <numeric>
 #include <string>
 
 #include "culatent/error.hpp"
@@ -101,14 +102,16 @@ Model initial_model(const InitContext<T>& init, std::uint64_t seed, std::vector<
   }
   const Matrix<double> shifts = widen(parameters.shifts);
   const Moments moments{layout, init.values, options.covariance, init.frame, shifts};
-  std::vector<std::int64_t> collapsed;
-  Model model = maximise(moments, options.reg_covar, collapsed);
+  Model model;
   if (start.means.rows() == 0 && options.init == Init::random_rows) {
     // Every component starts as all rows do, around a row of its own.
-    collapsed.resize(index(k));
-    for (std::int64_t c = 0; c < k; ++c) collapsed[index(c)] = c;
-    resolve_collapse(moments, Collapse::regularise, 0, collapsed, model);
-    model.weights.assign(index(k), 1.0 / static_cast<double>(k));
+    std::vector<std::int64_t> all(index(k));
+    std::iota(all.begin(), all.end(), 0);
+    std::vector<std::int64_t> collapsed;
+    model = maximise(moments, options.reg_covar, collapsed);
+    resolve_collapse(moments, Collapse::regularise, 0, all, model);
+    model.weights = start.weights;
+    if (start.weights.empty()) model.weights.assign(index(k), 1.0 / static_cast<double>(k));
     for (std::int64_t c = 0; c < k; ++c) {
       for (std::int64_t j = 0; j < shifts.cols(); ++j) {
         model.means(c, j) = init.frame.centre[index(j)] + shifts(c, j) / init.frame.scale[index(j)];
@@ -116,8 +119,7 @@ Model initial_model(const InitContext<T>& init, std::uint64_t seed, std::vector<
     }
     return model;
   }
-  resolve_collapse(moments, options.collapse, 0, collapsed, model);
-  n_collapsed += static_cast<std::int64_t>(collapsed.size());
+  maximise_and_factor<T>(init.backend, moments, options, 0, model, n_collapsed);
   if (model.n_components() == k) {
     if (start.means.rows() > 0) model.means = start.means;
     if (!start.weights.empty()) model.weights = start.weights;

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <string>
 
 #include "culatent/error.hpp"
@@ -197,12 +198,41 @@ void resolve_collapse(const Moments& m, Collapse policy, int iteration,
 
 void throw_singular(const Model& model, std::span<const std::int64_t> failed,
                     const std::string& where) {
-  std::string text = model.covariance == Covariance::tied
-                         ? std::string("the common covariance")
-                         : "the covariance of component " + std::to_string(failed.front());
-  throw data_error(text + " is not positive definite", where,
-                   "a feature is constant or a combination of others: raise reg_covar (now " +
-                       std::to_string(model.reg_covar) + ") or leave the feature out");
+  const std::string what = model.covariance == Covariance::tied
+                               ? std::string("the common covariance")
+                               : "the covariance of component " + std::to_string(failed.front());
+  char reg_covar[32];
+  std::snprintf(reg_covar, sizeof(reg_covar), "%g", model.reg_covar);
+  throw data_error(what + " is not positive definite", where,
+                   std::string("there are fewer rows than features, or a feature is constant or a "
+                               "combination of others: raise reg_covar (now ") +
+                       reg_covar + "), compute in float64, or use a simpler covariance");
 }
+
+template <class T>
+Parameters<T> maximise_and_factor(const CpuBackend& backend, const Moments& moments,
+                                  const Options& options, int iteration, Model& model,
+                                  std::int64_t& n_collapsed) {
+  std::vector<std::int64_t> collapsed, failed;
+  model = maximise(moments, options.reg_covar, collapsed);
+  for (int attempt = 0;; ++attempt) {
+    resolve_collapse(moments, options.collapse, iteration, collapsed, model);
+    n_collapsed += static_cast<std::int64_t>(collapsed.size());
+    Parameters<T> parameters = prepare<T>(backend, model, moments.frame, options.missing, failed);
+    if (failed.empty()) return parameters;
+    // A tied covariance has no other to fall back on, and after one attempt neither has a pooled
+    // one. With components dropped the moments no longer match the model.
+    if (options.covariance == Covariance::tied || attempt > 0 ||
+        model.n_components() != moments.shifts.rows()) {
+      throw_singular(model, failed, "iteration " + std::to_string(iteration));
+    }
+    collapsed = failed;
+  }
+}
+
+template Parameters<float> maximise_and_factor(const CpuBackend&, const Moments&, const Options&,
+                                               int, Model&, std::int64_t&);
+template Parameters<double> maximise_and_factor(const CpuBackend&, const Moments&, const Options&,
+                                                int, Model&, std::int64_t&);
 
 }  // namespace culatent::gaussian_mixture

@@ -22,52 +22,58 @@ template <class T>
 constexpr T kLeastLog = std::is_same_v<T, float> ? T{-87} : T{-708};
 
 // ---- squared distances
-// -----------------------------------------------------------------------------
+// ----------------------------------------------------------------------------
 //
 //   out[row] = |L (x − mean)|²         L lower, padded with zero rows to a multiple of 4
 //
 // Two vectors of rows at a time: their differences stay in the first-level cache, four rows of L in
-// 4 x 2 accumulators. Nothing is packed, the upper triangle is never touched.
-//   flops per row D (D + 1) + 4 D
+// 4 x 2 accumulators. Nothing is packed, the upper triangle is never touched. A wide L is taken in
+// panels that stay in the second-level cache while all rows of the tile pass.
+//   flops per row D (D + 1) + 2 D a panel
 template <class T>
 void whitened_norms(const Matrix<T>& x, std::int64_t d, const T* mean, const T* lower, int active,
                     T* chunk, T* out, T* whitened) {
   using S = Simd<T>;
   using Vec = typename S::Vec;
   constexpr int kChunk = 2 * S::kLanes;
-  for (int row = 0; row < active; row += kChunk) {
-    for (std::int64_t j = 0; j < d; ++j) {
-      const T* source = x.data() + j * kTileStride + row;
-      const Vec centre = S::fill(mean == nullptr ? T{0} : mean[j]);
-      S::store(chunk + j * kChunk, S::load(source) - centre);
-      S::store(chunk + j * kChunk + S::kLanes, S::load(source + S::kLanes) - centre);
-    }
-    Vec norm0{}, norm1{};
-    for (std::int64_t i = 0; i < d; i += 4) {
-      Vec acc[4][2] = {};
-      const T* l = lower + i * d;
-      const std::int64_t end = std::min(i + 4, d);
-      for (std::int64_t j = 0; j < end; ++j) {
-        const Vec z0 = S::load(chunk + j * kChunk);
-        const Vec z1 = S::load(chunk + j * kChunk + S::kLanes);
+  constexpr std::int64_t kPanelBytes = 256 * 1024;
+  const std::int64_t rows_that_fit = kPanelBytes / (static_cast<std::int64_t>(sizeof(T)) * d);
+  const std::int64_t panel = std::max<std::int64_t>(rows_that_fit / 4 * 4, 4);
+  std::fill(out, out + active, T{0});
+  for (std::int64_t first = 0; first < d; first += panel) {
+    const std::int64_t last = std::min(first + panel, d);
+    for (int row = 0; row < active; row += kChunk) {
+      for (std::int64_t j = 0; j < last; ++j) {
+        const T* source = x.data() + j * kTileStride + row;
+        const Vec centre = S::fill(mean == nullptr ? T{0} : mean[j]);
+        S::store(chunk + j * kChunk, S::load(source) - centre);
+        S::store(chunk + j * kChunk + S::kLanes, S::load(source + S::kLanes) - centre);
+      }
+      Vec norm0 = S::load(out + row), norm1 = S::load(out + row + S::kLanes);
+      for (std::int64_t i = first; i < last; i += 4) {
+        Vec acc[4][2] = {};
+        const T* l = lower + i * d;
+        const std::int64_t end = std::min(i + 4, d);
+        for (std::int64_t j = 0; j < end; ++j) {
+          const Vec z0 = S::load(chunk + j * kChunk);
+          const Vec z1 = S::load(chunk + j * kChunk + S::kLanes);
+#pragma GCC unroll 4
+          for (int a = 0; a < 4; ++a) {
+            const Vec factor = S::fill(l[a * d + j]);
+            acc[a][0] += factor * z0;
+            acc[a][1] += factor * z1;
+          }
+        }
 #pragma GCC unroll 4
         for (int a = 0; a < 4; ++a) {
-          const Vec factor = S::fill(l[a * d + j]);
-          acc[a][0] += factor * z0;
-          acc[a][1] += factor * z1;
+          norm0 += acc[a][0] * acc[a][0];
+          norm1 += acc[a][1] * acc[a][1];
+          if (whitened != nullptr) {
+            S::store(whitened + (i + a) * kTileStride + row, acc[a][0]);
+            S::store(whitened + (i + a) * kTileStride + row + S::kLanes, acc[a][1]);
+          }
         }
       }
-#pragma GCC unroll 4
-      for (int a = 0; a < 4; ++a) {
-        norm0 += acc[a][0] * acc[a][0];
-        norm1 += acc[a][1] * acc[a][1];
-        if (whitened != nullptr) {
-          S::store(whitened + (i + a) * kTileStride + row, acc[a][0]);
-          S::store(whitened + (i + a) * kTileStride + row + S::kLanes, acc[a][1]);
-        }
-      }
-    }
-    if (out != nullptr) {
       S::store(out + row, norm0);
       S::store(out + row + S::kLanes, norm1);
     }
@@ -173,8 +179,8 @@ void log_joint(const Parameters<T>& p, int active, TileScratch<T>& s) {
                         s.resp.data() + k * kTileStride, nullptr);
     }
   } else if (p.covariance == Covariance::tied) {
-    whitened_norms<T>(s.x, d, nullptr, p.whitening.data(), active, s.chunk.data(), nullptr,
-                      s.z.data());
+    whitened_norms<T>(s.x, d, nullptr, p.whitening.data(), active, s.chunk.data(),
+                      s.row_share.data(), s.z.data());
     norms<T>(s.z.data(), d, p.whitened_means.data(), n_components, active, s.resp.data());
   } else {
     scaled_norms<T>(s.x.data(), d, p.shifts.data(), n_components, p.whitening.data(), d, active,
