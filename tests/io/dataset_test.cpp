@@ -7,6 +7,7 @@
 #include <cmath>
 #include <thread>
 
+#include "host/io/elements.hpp"
 #include "tests/io/files.hpp"
 
 namespace culatent::io::testing {
@@ -59,6 +60,19 @@ TEST(Dataset, UnalignedRowsAreCopied) {
   const Dataset dataset = open_dataset(folder.file("odd.npy", odd));
   EXPECT_FALSE(dataset.source<float>()->in_place());
   EXPECT_EQ(values<float>(dataset), (std::vector<float>{1, 2}));
+}
+
+TEST(Elements, RowsThatNoStrideOfTReachesAreCopied) {
+  alignas(8) const unsigned char bytes[40] = {};
+  Elements elements = row_major(bytes, ElementType::f4, 3, 2);
+  EXPECT_TRUE(is_in_place<float>(elements));
+  EXPECT_FALSE(is_in_place<double>(elements));
+  elements.row_stride = 10;
+  EXPECT_FALSE(is_in_place<float>(elements));
+  elements.row_stride = 12;
+  EXPECT_TRUE(is_in_place<float>(elements));
+  elements.swapped = true;
+  EXPECT_FALSE(is_in_place<float>(elements));
 }
 
 TEST(Dataset, BuffersWithAStrideKeepTheirMargins) {
