@@ -51,6 +51,31 @@ double total(const std::vector<double>& values) {
   return sum;
 }
 
+// Ascending: one of each of `count` equal stretches of the rows that count.
+std::vector<std::int64_t> choose_rows(std::span<const double> weights, std::int64_t n_rows,
+                                      std::uint64_t seed, std::int64_t count) {
+  const std::int64_t n = counting_rows(weights, n_rows);
+  count = std::min(count, n);
+  std::vector<std::int64_t> chosen(static_cast<std::size_t>(count));
+  std::int64_t row = 0, rank = 0;  // the rows before `row` have the ranks below `rank`
+  for (std::int64_t i = 0; i < count; ++i) {
+    // Stretch i is [i n / count, (i + 1) n / count), in 128 bits because i n may pass 2^63.
+    const auto first = static_cast<std::int64_t>(static_cast<__int128>(i) * n / count);
+    const auto end = static_cast<std::int64_t>(static_cast<__int128>(i + 1) * n / count);
+    const double u =
+        random::uniform(seed, random::Stream::seed_rows, static_cast<std::uint64_t>(i), 0);
+    const std::int64_t wanted =
+        std::min(end - 1, first + static_cast<std::int64_t>(u * static_cast<double>(end - first)));
+    if (n == n_rows) {
+      chosen[static_cast<std::size_t>(i)] = wanted;
+      continue;
+    }
+    while (rank <= wanted) rank += weights[static_cast<std::size_t>(row++)] > 0.0 ? 1 : 0;
+    chosen[static_cast<std::size_t>(i)] = row - 1;
+  }
+  return chosen;
+}
+
 // least[i] = min(current[i], distance of row i to row `candidate`), for all rows.
 template <class T>
 void distances_with(const CpuBackend& backend, const RowSample<T>& sample,
@@ -80,21 +105,18 @@ std::int64_t seeding_rows(std::int64_t n_rows, std::int64_t n_clusters, std::int
   return std::min(n_rows, std::max(std::min(wanted, affordable), n_clusters));
 }
 
+std::int64_t counting_rows(std::span<const double> weights, std::int64_t n_rows) {
+  if (weights.empty()) return n_rows;
+  return std::count_if(weights.begin(), weights.end(), [](double w) { return w > 0.0; });
+}
+
 template <class T>
 RowSample<T> sample_rows(const CpuBackend& backend, const FitRows<T>& rows, const Frame& frame,
                          std::uint64_t seed, std::int64_t count) {
   const std::int64_t n = rows.source.rows();
   const std::int64_t d = rows.source.cols();
-  std::vector<std::int64_t> chosen(static_cast<std::size_t>(count));
-  for (std::int64_t i = 0; i < count; ++i) {
-    // Stretch i is [i n / count, (i + 1) n / count), in 128 bits because i n may pass 2^63.
-    const auto first = static_cast<std::int64_t>(static_cast<__int128>(i) * n / count);
-    const auto end = static_cast<std::int64_t>(static_cast<__int128>(i + 1) * n / count);
-    const double u =
-        random::uniform(seed, random::Stream::seed_rows, static_cast<std::uint64_t>(i), 0);
-    chosen[static_cast<std::size_t>(i)] =
-        std::min(end - 1, first + static_cast<std::int64_t>(u * static_cast<double>(end - first)));
-  }
+  const std::vector<std::int64_t> chosen = choose_rows(rows.weights, n, seed, count);
+  count = static_cast<std::int64_t>(chosen.size());
   RowSample<T> sample{Matrix<T>(count, d), std::vector<double>(static_cast<std::size_t>(count))};
   std::vector<Matrix<T>> buffers;
   for (int worker = 0; worker < backend.n_workers; ++worker) {

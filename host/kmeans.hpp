@@ -12,8 +12,12 @@
 /// k-means as the initialisation of other methods.
 namespace culatent::kmeans {
 
-/// Some rows in the coordinates of a frame, one of each of `count` equal stretches of the data,
-/// drawn by (seed); all rows in order when count is their number. Missing values become the centre.
+/// Rows with a positive weight; the others are as good as absent.
+std::int64_t counting_rows(std::span<const double> weights, std::int64_t n_rows);
+
+/// Some rows of positive weight in the coordinates of a frame, one of each of `count` equal
+/// stretches of them, drawn by (seed); all of them in order when count is their number or more.
+/// Missing values become the centre.
 template <class T>
 struct RowSample {
   Matrix<T> rows;
