@@ -12,6 +12,10 @@
 /// What the parts of the Gaussian mixture's loop share.
 namespace culatent::gaussian_mixture {
 
+/// Throws invalid_argument for options that no data could make right, data_error for those that do
+/// not suit n_rows x n_features.
+void check_options(const Options& options, std::int64_t n_rows, std::int64_t n_features);
+
 /// Elements of Model::covariances.
 std::int64_t covariance_size(Covariance covariance, std::int64_t n_components,
                              std::int64_t n_features);

@@ -88,6 +88,21 @@ void for_each_tile(const CpuBackend& backend, CpuWorkspace<T>& workspace, const 
       });
 }
 
+// Stages a tile and takes its E-step; without a layout the moments of incomplete rows are not
+// wanted.
+template <class T>
+void expectation_tile(const RowChunk<T>& chunk, const Frame& frame, const Parameters<T>& parameters,
+                      MatrixView<const T> rows, std::int64_t first, const Layout* layout,
+                      cpu::MissingRows<T>* missing, TileScratch<T>& s) {
+  const int n_rows = static_cast<int>(rows.rows);
+  const int active = active_rows(n_rows);
+  stage_tile(chunk, frame, rows, first, s);
+  cpu::log_joint(parameters, active, s);
+  cpu::normalise(parameters, n_rows, active, s);
+  if (missing != nullptr) missing->marginalise(rows, layout, s);
+  cpu::add_row_sums(n_rows, s);
+}
+
 // One object a worker when rows may have missing values, none otherwise.
 template <class T>
 std::vector<cpu::MissingRows<T>> missing_rows(const CpuBackend& backend, const Frame& frame,
@@ -135,20 +150,13 @@ void expectation_maximisation(const CpuBackend& backend, CpuWorkspace<T>& worksp
                               const RowChunk<T>& chunk, const Frame& frame,
                               const Parameters<T>& parameters, bool scatter, ExactSums& sums) {
   auto missing = missing_rows(backend, frame, parameters);
-  for_each_tile(backend, workspace, chunk, sums,
-                [&](MatrixView<const T> rows, std::int64_t first, int worker, TileScratch<T>& s) {
-                  const int n_rows = static_cast<int>(rows.rows);
-                  const int active = active_rows(n_rows);
-                  stage_tile(chunk, frame, rows, first, s);
-                  cpu::log_joint(parameters, active, s);
-                  cpu::normalise(parameters, n_rows, active, s);
-                  if (!missing.empty()) {
-                    missing[static_cast<std::size_t>(worker)].marginalise(rows, &workspace.layout,
-                                                                          s);
-                  }
-                  cpu::add_row_sums(n_rows, s);
-                  cpu::add_moments(workspace.layout, parameters, active, scatter, s);
-                });
+  for_each_tile(
+      backend, workspace, chunk, sums,
+      [&](MatrixView<const T> rows, std::int64_t first, int worker, TileScratch<T>& s) {
+        auto* incomplete = missing.empty() ? nullptr : &missing[static_cast<std::size_t>(worker)];
+        expectation_tile(chunk, frame, parameters, rows, first, &workspace.layout, incomplete, s);
+        cpu::add_moments(workspace.layout, parameters, active_rows(rows.rows), scatter, s);
+      });
 }
 
 template <class T>
@@ -178,19 +186,13 @@ void expectation(const CpuBackend& backend, CpuWorkspace<T>& workspace, const Ro
                  const Frame& frame, const Parameters<T>& parameters, const Outputs<T>& outputs,
                  ExactSums& sums) {
   auto missing = missing_rows(backend, frame, parameters);
-  for_each_tile(backend, workspace, chunk, sums,
-                [&](MatrixView<const T> rows, std::int64_t first, int worker, TileScratch<T>& s) {
-                  const int n_rows = static_cast<int>(rows.rows);
-                  const int active = active_rows(n_rows);
-                  stage_tile(chunk, frame, rows, first, s);
-                  cpu::log_joint(parameters, active, s);
-                  cpu::normalise(parameters, n_rows, active, s);
-                  if (!missing.empty()) {
-                    missing[static_cast<std::size_t>(worker)].marginalise(rows, nullptr, s);
-                  }
-                  cpu::add_row_sums(n_rows, s);
-                  write_outputs(outputs, first, n_rows, parameters.n_components, s);
-                });
+  for_each_tile(
+      backend, workspace, chunk, sums,
+      [&](MatrixView<const T> rows, std::int64_t first, int worker, TileScratch<T>& s) {
+        auto* incomplete = missing.empty() ? nullptr : &missing[static_cast<std::size_t>(worker)];
+        expectation_tile<T>(chunk, frame, parameters, rows, first, nullptr, incomplete, s);
+        write_outputs(outputs, first, static_cast<int>(rows.rows), parameters.n_components, s);
+      });
 }
 
 #define CULATENT_INSTANTIATE(T)                                                                    \

@@ -1,0 +1,122 @@
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+#include "culatent/error.hpp"
+#include "host/gaussian_mixture_init.hpp"
+
+namespace culatent::gaussian_mixture {
+namespace {
+
+void check_start_values(const Start& start) {
+  double total = 0.0;
+  for (const double weight : start.weights) {
+    if (!(weight >= 0.0)) {
+      throw data_error("a start weight is negative or NaN", "start", "fix the weights");
+    }
+    total += weight;
+  }
+  if (!start.weights.empty() && !(std::abs(total - 1.0) < 1e-6)) {
+    throw data_error("start weights sum to " + std::to_string(total), "start",
+                     "they must sum to 1");
+  }
+  for (std::int64_t i = 0; i < start.means.size(); ++i) {
+    if (!std::isfinite(start.means.data()[i])) {
+      throw data_error("a start mean is not finite", "start", "fix the means");
+    }
+  }
+}
+
+}  // namespace
+
+void check_options(const Options& o, std::int64_t n_rows, std::int64_t n_features) {
+  const auto wrong = [](const std::string& what, const std::string& option,
+                        const std::string& remedy) {
+    throw invalid_argument(what, option, remedy);
+  };
+  if (o.n_components < 1) {
+    wrong("n_components is " + std::to_string(o.n_components), "--components", "give at least 1");
+  }
+  if (o.max_iter < 0) wrong("max_iter is negative", "--max-iter", "give 0 or more");
+  if (!(o.tol >= 0.0)) wrong("tol is negative or NaN", "--tol", "give 0 or more");
+  if (!(o.reg_covar >= 0.0) || !std::isfinite(o.reg_covar)) {
+    wrong("reg_covar is negative or not finite", "--reg-covar", "give 0 or more");
+  }
+  if (o.n_init < 1) wrong("n_init is less than 1", "--n-init", "give at least 1");
+  if (o.checkpoint.every_iterations < 0 || !(o.checkpoint.every_seconds >= 0.0)) {
+    wrong("the checkpoint interval is negative", "--checkpoint-every", "give at least 1");
+  }
+  if (n_rows == 0 || n_features == 0) {
+    throw data_error(
+        "no data: " + std::to_string(n_rows) + " rows, " + std::to_string(n_features) + " columns",
+        "shape", "give at least one row and one column");
+  }
+  if (n_rows < o.n_components) {
+    throw data_error(
+        std::to_string(n_rows) + " rows for " + std::to_string(o.n_components) + " components",
+        "shape", "use fewer components (--components) or more rows");
+  }
+  const Start& s = o.start;
+  if (s.means.rows() > 0 && (s.means.rows() != o.n_components || s.means.cols() != n_features)) {
+    throw data_error("start means are " + std::to_string(s.means.rows()) + " x " +
+                         std::to_string(s.means.cols()) + ", expected " +
+                         std::to_string(o.n_components) + " x " + std::to_string(n_features),
+                     "start", "match --components and the columns of the data");
+  }
+  if (s.means.rows() == 0 && !s.covariances.empty()) {
+    throw data_error("start covariances without means", "start", "give the means too");
+  }
+  if (!s.weights.empty() && static_cast<int>(s.weights.size()) != o.n_components) {
+    throw data_error(std::to_string(s.weights.size()) + " start weights for " +
+                         std::to_string(o.n_components) + " components",
+                     "start", "give one weight a component");
+  }
+  check_start_values(s);
+}
+
+template <class T>
+Plan plan(const Context& context, const RowSource<T>& rows, const Options& options) {
+  const std::int64_t n = rows.rows();
+  const std::int64_t d = rows.cols();
+  const std::int64_t k = options.n_components;
+  check_options(options, n, d);
+  const bool in_place = rows.in_place();
+  const Layout layout(options.covariance, k, d);
+  const std::int64_t size = static_cast<std::int64_t>(sizeof(T));
+  const std::int64_t model =
+      8 * (covariance_size(options.covariance, k, d) + checked_product(k, d + 1));
+  const std::int64_t parameters =
+      size * (covariance_size(options.covariance, k, d + 3) + 3 * checked_product(k, d)) +
+      (options.missing ? model : 0);
+  const std::int64_t factor = checked_product(checked_product(32, d), d);  // of one Cholesky
+  // The one at hand, the next, the best so far; a checkpoint copies the first and the last.
+  const int n_models = (options.n_init > 1 ? 3 : 2) + (options.checkpoint.path.empty() ? 0 : 4);
+  const std::int64_t fixed =
+      ExactSums::bytes(layout.size) + 8 * layout.size + n_models * model + 2 * parameters;
+  const std::int64_t per_worker =
+      CpuWorkspace<T>::bytes_per_worker(options.covariance, k, d, in_place, options.missing) +
+      factor;
+  Plan result;
+  result.rows = n;
+  result.columns = d;
+  result.chunk_rows = std::min(chunk_rows(context), n);
+  result.n_workers = context.n_threads();
+  const auto total = [&](int workers) {
+    return fixed + workers * per_worker + init_bytes<T>(n, d, in_place, workers, options);
+  };
+  const std::int64_t limit = context.options().memory_limit;
+  while (limit > 0 && result.n_workers > 1 && total(result.n_workers) > limit) --result.n_workers;
+  result.host_bytes = total(result.n_workers);
+  if (limit > 0 && result.host_bytes > limit) {
+    throw out_of_memory("the fit needs " + std::to_string(result.host_bytes) +
+                            " bytes with one thread, the limit is " + std::to_string(limit),
+                        "--memory-limit",
+                        "raise it, or use fewer components or a simpler covariance");
+  }
+  return result;
+}
+
+template Plan plan(const Context&, const RowSource<float>&, const Options&);
+template Plan plan(const Context&, const RowSource<double>&, const Options&);
+
+}  // namespace culatent::gaussian_mixture
