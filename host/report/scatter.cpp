@@ -47,9 +47,12 @@ void draw_points(Svg& svg, const Plot& plot, const Matrix<double>& rows, std::in
     xs.push_back(rows(i, x));
     ys.push_back(rows(i, y));
   }
+  // A few hundred points fill a small panel only when they are drawn a little larger.
+  constexpr std::int64_t kFew = 600;
+  const char* size = !small ? "" : rows.rows() <= kFew ? " medium" : " small";
   for (std::int64_t g = 0; g < std::max<std::int64_t>(1, n_groups); ++g) {
     svg.path(marks(plot, xs, ys, series_marker(g), small ? 1.6 : 2.6, group, g),
-             point_class(g) + (small ? " small" : ""));
+             point_class(g) + size);
   }
 }
 

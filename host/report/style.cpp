@@ -47,6 +47,7 @@ svg .strong{font-weight:600;fill:var(--ink)}
 .s0{--c:var(--s0)}.s1{--c:var(--s1)}.s2{--c:var(--s2)}.s3{--c:var(--s3)}
 .s4{--c:var(--s4)}.s5{--c:var(--s5)}.s6{--c:var(--s6)}.s7{--c:var(--s7)}.ink{--c:var(--ink)}.soft{--c:var(--muted)}
 .dots{fill:none;stroke:var(--c);stroke-width:4.4;stroke-linecap:round;stroke-opacity:.62}
+.dots.medium{stroke-width:3.5}
 .dots.small{stroke-width:2.6;stroke-opacity:.55}
 .crosses,.bars{fill:none;stroke:var(--c);stroke-width:1.5;stroke-opacity:.75}
 .crosses.small,.bars.small{stroke-width:1;stroke-opacity:.65}
@@ -85,7 +86,7 @@ details{margin:1rem 0}summary{cursor:pointer;color:var(--muted);font-size:.9rem}
 footer{margin-top:4rem;padding-top:1rem;border-top:1px solid var(--rule);color:var(--muted);font-size:.85rem}
 @media (max-width:640px){body{padding:28px 16px 48px}h1{font-size:1.8rem}}
 @media print{html{font-size:10.5pt;background:none}body{max-width:none;padding:0}
-h2{break-after:avoid}tr,.images div{break-inside:avoid}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
+h2{break-after:avoid;margin-top:1.8rem}.pair{grid-template-columns:1fr 1fr}.facts{grid-template-columns:repeat(4,1fr)}tr,.images div{break-inside:avoid}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 )";
 }
 
