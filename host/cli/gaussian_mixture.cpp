@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "culatent/error.hpp"
+#include "host/cli/gaussian_mixture_model.hpp"
 #include "host/cli/memory.hpp"
 #include "host/cli/method.hpp"
 #include "host/report/describe.hpp"
@@ -177,10 +178,11 @@ class GaussianMixtureCommand final : public FitCommand {
   // What the command line leaves open is as in the file.
   void adopt_init_file() {
     const io::TensorFile file = io::read_tensors(iteration_.init);
-    const auto stated = file.metadata.find("covariance");
-    if (covariance_option_->count() == 0 && stated != file.metadata.end() &&
-        std::find(kCovariances.begin(), kCovariances.end(), stated->second) != kCovariances.end()) {
-      covariance_ = stated->second;
+    for (const char* key : {"culatent.covariance", "covariance"}) {
+      const auto stated = file.metadata.find(key);
+      if (covariance_option_->count() > 0 || stated == file.metadata.end()) continue;
+      const auto known = std::find(kCovariances.begin(), kCovariances.end(), stated->second);
+      if (known != kCovariances.end()) covariance_ = *known;
     }
     for (const char* tensor : {"means", "weights"}) {
       const auto found = file.tensors.find(tensor);
@@ -230,122 +232,6 @@ class GaussianMixtureCommand final : public FitCommand {
   CLI::Option* covariance_option_ = nullptr;
 };
 
-class GaussianMixtureModel final : public LoadedModel {
- public:
-  explicit GaussianMixtureModel(gm::Model model)
-      : LoadedModel("gaussian-mixture"), model_(std::move(model)) {}
-
-  std::int64_t n_features() const override { return model_.n_features(); }
-  std::int64_t n_outputs() const override { return model_.n_components(); }
-  std::int64_t memory_bytes() const override {
-    return static_cast<std::int64_t>(sizeof(double)) *
-           (model_.means.size() +
-            static_cast<std::int64_t>(model_.weights.size() + model_.covariances.size()));
-  }
-
-  void predict(const ApplyInput& input, io::NpyWriter& out) const override {
-    with_dtype(input.dtype, [&]<class T>() {
-      std::vector<std::int32_t> labels;
-      for_each_chunk<T>(input, sizeof(std::int32_t), [&](const RowSource<T>& rows) {
-        labels.resize(static_cast<std::size_t>(rows.rows()));
-        gm::evaluate<T>(
-            input.context, model_, rows,
-            {.log_prob = {}, .responsibilities = {}, .labels = labels, .missing = input.missing});
-        out.append(labels.data(), rows.rows() * static_cast<std::int64_t>(sizeof(std::int32_t)));
-      });
-    });
-  }
-
-  void transform(const ApplyInput& input, io::NpyWriter& out) const override {
-    with_dtype(input.dtype, [&]<class T>() {
-      const std::int64_t row_bytes = n_outputs() * static_cast<std::int64_t>(sizeof(T));
-      Matrix<T> responsibilities;
-      for_each_chunk<T>(input, row_bytes, [&](const RowSource<T>& rows) {
-        if (responsibilities.rows() < rows.rows()) {
-          responsibilities = Matrix<T>(rows.rows(), n_outputs());
-        }
-        gm::evaluate<T>(input.context, model_, rows,
-                        {.log_prob = {},
-                         .responsibilities = responsibilities.view().slice(0, rows.rows()),
-                         .labels = {},
-                         .missing = input.missing});
-        out.append(responsibilities.data(), rows.rows() * row_bytes);
-      });
-    });
-  }
-
-  Json score(const ApplyInput& input, io::NpyWriter* out) const override {
-    return with_dtype(input.dtype, [&]<class T>() {
-      const auto source = input.data.source<T>();
-      gm::Summary<T> summary;
-      if (out == nullptr) {
-        summary = gm::evaluate<T>(
-            input.context, model_, *source,
-            {.log_prob = {}, .responsibilities = {}, .labels = {}, .missing = input.missing});
-      } else {
-        summary = write_log_prob<T>(input, *source, *out);
-      }
-      const auto n = static_cast<double>(source->rows());
-      const double total = summary.log_likelihood * n;
-      return Json{{"log_likelihood", summary.log_likelihood},
-                  {"total_log_likelihood", total},
-                  {"bic", gm::bic(model_, total, n)},
-                  {"aic", gm::aic(model_, total)},
-                  {"entropy", summary.entropy},
-                  {"n_parameters", gm::n_parameters(model_)}};
-    });
-  }
-
-  void sample(const Context& context, std::uint64_t seed, std::int64_t rows, Dtype dtype,
-              io::NpyWriter& out, io::NpyWriter* labels) const override {
-    with_dtype(dtype, [&]<class T>() {
-      const std::int64_t row_bytes = n_features() * static_cast<std::int64_t>(sizeof(T));
-      const std::int64_t chunk =
-          std::max<std::int64_t>(1, kSampleBytes / std::max<std::int64_t>(row_bytes, 1));
-      Matrix<T> drawn(std::min(rows, chunk), n_features());
-      std::vector<std::int32_t> components(static_cast<std::size_t>(drawn.rows()));
-      for (std::int64_t first = 0; first < rows; first += chunk) {
-        const std::int64_t count = std::min(chunk, rows - first);
-        const auto n = static_cast<std::size_t>(count);
-        gm::sample<T>(context, model_, seed, first, drawn.view().slice(0, count),
-                      std::span(components).first(n));
-        out.append(drawn.data(), count * row_bytes);
-        if (labels != nullptr) {
-          labels->append(components.data(),
-                         count * static_cast<std::int64_t>(sizeof(std::int32_t)));
-        }
-      }
-    });
-  }
-
- private:
-  static constexpr std::int64_t kSampleBytes = std::int64_t{16} << 20;
-
-  // Where all rows are one chunk the pass that writes gives the summary too. Otherwise that takes a
-  // pass of its own: adding up chunks' means would make its bits depend on the chunks.
-  template <class T>
-  gm::Summary<T> write_log_prob(const ApplyInput& input, const RowSource<T>& source,
-                                io::NpyWriter& out) const {
-    std::vector<T> log_prob;
-    gm::Summary<T> summary;
-    bool whole = false;
-    for_each_chunk<T>(input, sizeof(T), [&](const RowSource<T>& rows) {
-      log_prob.resize(static_cast<std::size_t>(rows.rows()));
-      summary = gm::evaluate<T>(
-          input.context, model_, rows,
-          {.log_prob = log_prob, .responsibilities = {}, .labels = {}, .missing = input.missing});
-      whole = rows.rows() == source.rows();
-      out.append(log_prob.data(), rows.rows() * static_cast<std::int64_t>(sizeof(T)));
-    });
-    if (whole) return summary;
-    return gm::evaluate<T>(
-        input.context, model_, source,
-        {.log_prob = {}, .responsibilities = {}, .labels = {}, .missing = input.missing});
-  }
-
-  gm::Model model_;
-};
-
 std::unique_ptr<FitCommand> command() { return std::make_unique<GaussianMixtureCommand>(); }
 
 bool recognises(const io::TensorFile& file) {
@@ -356,7 +242,7 @@ bool recognises(const io::TensorFile& file) {
 void add_apply_options(CLI::App&, const std::string&) {}
 
 std::unique_ptr<LoadedModel> load(const std::string& path, const CLI::App&) {
-  return std::make_unique<GaussianMixtureModel>(gm::load(path));
+  return load_gaussian_mixture(path);
 }
 
 }  // namespace

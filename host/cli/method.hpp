@@ -84,6 +84,15 @@ struct ApplyInput {
   std::int64_t chunk_rows = 0;   ///< 0: as many as chunk_bytes hold
 };
 
+/// What sample draws.
+struct SampleInput {
+  const Context& context;
+  std::uint64_t seed = 0;
+  std::int64_t rows = 0;
+  Dtype dtype;
+  std::int64_t chunk_bytes = 0;  ///< rows in memory at once
+};
+
 /// A model from a file. What a method cannot do throws invalid_argument, saying so.
 class LoadedModel {
  public:
@@ -99,9 +108,8 @@ class LoadedModel {
   virtual void transform(const ApplyInput& input, io::NpyWriter& out) const;
   /// Keys of the method's row in the table; appends one value a row where `out` is given.
   virtual Json score(const ApplyInput& input, io::NpyWriter* out) const;
-  /// Appends `rows` rows, and one int32 a row where `labels` is given.
-  virtual void sample(const Context& context, std::uint64_t seed, std::int64_t rows, Dtype dtype,
-                      io::NpyWriter& out, io::NpyWriter* labels) const;
+  /// Appends input.rows rows, and one int32 a row where `labels` is given.
+  virtual void sample(const SampleInput& input, io::NpyWriter& out, io::NpyWriter* labels) const;
 
  protected:
   explicit LoadedModel(std::string method) : method_(std::move(method)) {}

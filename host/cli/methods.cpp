@@ -56,8 +56,7 @@ void LoadedModel::transform(const ApplyInput&, io::NpyWriter&) const {
   unavailable("transform", "codes");
 }
 Json LoadedModel::score(const ApplyInput&, io::NpyWriter*) const { unavailable("score", "score"); }
-void LoadedModel::sample(const Context&, std::uint64_t, std::int64_t, Dtype, io::NpyWriter&,
-                         io::NpyWriter*) const {
+void LoadedModel::sample(const SampleInput&, io::NpyWriter&, io::NpyWriter*) const {
   unavailable("sample", "sampler");
 }
 

@@ -11,6 +11,11 @@
 #include "host/cli/workplace.hpp"
 
 namespace culatent::cli {
+namespace {
+
+constexpr std::int64_t kChunkBytes = std::int64_t{16} << 20;
+
+}  // namespace
 
 int sample_verb(const Arguments& arguments) {
   std::string model_path, output, labels_path;
@@ -58,14 +63,16 @@ int sample_verb(const Arguments& arguments) {
 
   const Method& method = method_of(model_path, io::read_tensors(model_path));
   const auto model = method.load(model_path, app);
-  const Context context(context_options(
-      machine, limit_after(machine.memory_limit, model->memory_bytes(), "the model")));
+  std::int64_t limit = limit_after(machine.memory_limit, model->memory_bytes(), "the model");
+  const std::int64_t chunk_bytes = limit > 0 ? std::min(kChunkBytes, limit / 4) : kChunkBytes;
+  limit = limit_after(limit, chunk_bytes, "a chunk of rows");
+  const Context context(context_options(machine, limit));
   const Dtype dtype = machine.dtype.value_or(Dtype::float64);
   if (!seed) seed = std::random_device{}();
   std::optional<io::NpyWriter> labels;
   io::NpyWriter out(output, element_type(dtype), rows, model->n_features());
   if (!labels_path.empty()) labels.emplace(labels_path, ElementType::i4, rows, 0);
-  model->sample(context, *seed, rows, dtype, out, labels ? &*labels : nullptr);
+  model->sample({context, *seed, rows, dtype, chunk_bytes}, out, labels ? &*labels : nullptr);
   out.commit();
   if (labels) labels->commit();
   print_result({{"n_rows", rows},
