@@ -7,7 +7,7 @@ import signal
 import time
 
 from files import BLOBS, planted, read_safetensors, write_npy
-from harness import wait_for
+from harness import near, wait_for
 
 FIT = ["fit", "gaussian-mixture", "x.npy"]
 ENDLESS = ["--max-iter", 100_000_000, "--tol", 0]
@@ -50,7 +50,8 @@ def test_an_interrupt_stops_after_the_iteration(box):
     assert box.bytes("r.json").decode() == out
     assert box.files() == ["m.safetensors", "r.html", "r.json", "x.npy"]
     score = box.ok("score", "m.safetensors", "x.npy")
-    assert score["log_likelihood"] == report["objective"]
+    # The two centre the data differently: equal but for the rounding of a mean of size ten.
+    near(score["log_likelihood"], report["objective"], 1e-13, "log-likelihood of the model")
 
 
 def test_an_interrupted_fit_goes_on_to_the_same_bits(box):
