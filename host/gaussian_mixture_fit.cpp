@@ -51,7 +51,6 @@ class Fitter {
 
  private:
   void begin();
-  void resume_or_start();
   RunState start_run(int restart);
   void iterate(RunState& run);
   TraceEntry pass(const Parameters<T>& parameters);
@@ -80,8 +79,8 @@ class Fitter {
   std::optional<RunState> resumed_;
   std::optional<RunState> best_;
   bool stopped_ = false;
-  double init_seconds_ = 0.0;
   double fit_seconds_ = 0.0;
+  int n_passes_ = 0;
   Clock::time_point last_checkpoint_ = start_;
 };
 
@@ -102,7 +101,7 @@ void Fitter<T>::resize(std::int64_t n_components) {
 
 template <class T>
 bool Fitter<T>::notify(const char* phase, const RunState& run, double objective, double change) {
-  if (!context_.options().observer) return true;
+  if (stopped_ || !context_.options().observer) return !stopped_;
   Progress progress;
   progress.phase = phase;
   progress.restart = run.restart;
@@ -111,9 +110,10 @@ bool Fitter<T>::notify(const char* phase, const RunState& run, double objective,
   progress.objective = objective;
   progress.change = change;
   progress.seconds = seconds_since(start_);
-  const double done = static_cast<double>(run.iteration + 1);
-  progress.eta_seconds =
-      fit_seconds_ / done * static_cast<double>(std::max(0, options_.max_iter - run.iteration));
+  const int restarts_left = std::max(0, options_.n_init - 1 - run.restart);
+  const double passes_left = static_cast<double>(options_.max_iter - run.iteration) +
+                             static_cast<double>(restarts_left) * options_.max_iter;
+  progress.eta_seconds = fit_seconds_ / std::max(n_passes_, 1) * std::max(passes_left, 0.0);
   if (!context_.options().observer(progress)) stopped_ = true;
   return !stopped_;
 }
@@ -152,8 +152,7 @@ RunState Fitter<T>::start_run(int restart) {
   const InitContext<T> init{
       context_,    backend_, *fit_rows_,
       data_.frame, options_, *workspace_,
-      *sums_,      values_,  [&](double inertia) {
-                              return notify("init", run, inertia, nan); }};
+      *sums_,      values_,  [&](double inertia) { return notify("init", run, inertia, nan); }};
   run.model = initial_model(init, random::restart_seed(seed_, restart), scatter_, run.n_collapsed);
   return run;
 }
@@ -235,6 +234,7 @@ void Fitter<T>::iterate(RunState& run) {
                               : entry.log_likelihood - run.trace.back().log_likelihood;
     run.trace.push_back(entry);
     fit_seconds_ += seconds_since(begin);
+    ++n_passes_;
     const bool proceed = notify("fit", run, entry.log_likelihood, change);
     if (run.converged || run.iteration >= options_.max_iter || !proceed) return;
     const Clock::time_point updating = Clock::now();
@@ -260,7 +260,6 @@ Fit Fitter<T>::run() {
   const bool complete_start = !options_.start.covariances.empty();
   const int n_restarts = complete_start ? 1 : options_.n_init;
   for (int restart = resumed_ ? resumed_->restart : 0; restart < n_restarts; ++restart) {
-    const Clock::time_point begin_init = Clock::now();
     RunState run;
     if (resumed_) {
       run = std::move(*resumed_);
@@ -270,7 +269,6 @@ Fit Fitter<T>::run() {
       run = start_run(restart);
       checkpoint(run, restart > 0);
     }
-    init_seconds_ += seconds_since(begin_init);
     iterate(run);
     keep_better(std::move(run));
     if (stopped_) break;
@@ -305,8 +303,8 @@ Fit Fitter<T>::finish() {
     fit.warnings.push_back(
         {"missing", std::to_string(data_.n_missing) + " missing values were marginalised"});
   }
-  fit.seconds = {init_seconds_, fit_seconds_, seconds_since(start_)};
-  fit.seconds.init = fit.seconds.total - fit_seconds_;
+  const double total = seconds_since(start_);
+  fit.seconds = {total - fit_seconds_, fit_seconds_, total};
   return fit;
 }
 
