@@ -160,7 +160,7 @@ def on_terminal(box, columns, *args):
 def test_a_terminal_gets_a_bar_of_its_width(box):
     write_npy(box.path("x.npy"), planted(20000, BLOBS, 2.0))
     for columns in (120, 80, 40, 12):
-        text = on_terminal(box, columns, *FIT, "x.npy", "--components", 8, "--max-iter", 3000,
+        text = on_terminal(box, columns, *FIT, "x.npy", "--components", 8, "--max-iter", 1000,
                            "--tol", 0, "--model", "m.safetensors")
         drawn = [line for line in text.split("\r\033[K") if re.match(r"fit  \d+", line)]
         assert drawn, text[:400]
