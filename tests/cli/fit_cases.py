@@ -235,6 +235,16 @@ def test_the_page_is_written_and_whole(box):
     assert b"data:image/png;base64," in box.bytes("d.html")
 
 
+def test_labels_must_be_one_a_row(box):
+    data = ["fit", "gaussian-mixture", f"{DATA}/iris.npy", "--html", "x.html", "--model",
+            "m.safetensors", "--labels"]
+    box.fails(3, *data, f"{DATA}/digits_labels.npy", words=["1797 labels", "150 rows"])
+    write_npy(box.path("l.npy"), [0.5] * 150)
+    box.fails(3, *data, "l.npy", words=["l.npy"])
+    box.fails(3, *data, "none.npy", words=["none.npy"])
+    assert box.files() == ["l.npy"]
+
+
 def test_float32_far_from_the_origin_agrees_with_float64(box):
     rows = [[round((x + 3000.0) * 1024) / 1024 for x in r] for r in planted(600, BLOBS, 0.3, 10)]
     write_npy(box.path("x.npy"), rows, "<f4")  # exact in float32
