@@ -13,7 +13,9 @@ namespace {
 constexpr std::int64_t kStripe = 2048;
 constexpr int kBinBits = 32;
 constexpr int kBias = 1088;  // a multiple of 32 above 1074: bin 0 begins below the least subnormal
+// The `top` of a sum that is not finite; its bins then tell what was added.
 constexpr std::int64_t kNotFinite = INT64_MAX;
+constexpr int kSawNaN = 0, kSawInfinity = 1, kSawMinusInfinity = 2;
 constexpr std::uint64_t kBinMask = 0xFFFFFFFFu;
 
 std::int64_t n_stripes(std::int64_t size) { return (size + kStripe - 1) / kStripe; }
@@ -41,6 +43,7 @@ void ExactSums::add_to(Sum& sum, double value) {
   const int biased = static_cast<int>((bits >> 52) & 0x7FF);
   if (biased == 0x7FF) {
     if (sum.top != kNotFinite) raise(sum, kNotFinite);
+    sum.bins[std::isnan(value) ? kSawNaN : value > 0.0 ? kSawInfinity : kSawMinusInfinity] = 1;
     return;
   }
   std::uint64_t mantissa = bits & ((std::uint64_t{1} << 52) - 1);
@@ -93,14 +96,18 @@ void ExactSums::merge(const ExactSums& other) {
     Sum theirs = other.sums_[i];
     Sum& ours = sums_[i];
     if (theirs.top > ours.top) raise(ours, theirs.top);
-    if (ours.top == kNotFinite) continue;
     if (ours.top > theirs.top) raise(theirs, ours.top);
     for (int b = 0; b < 3; ++b) ours.bins[b] += theirs.bins[b];
   }
 }
 
 double ExactSums::value_of(const Sum& sum) {
-  if (sum.top == kNotFinite) return std::numeric_limits<double>::quiet_NaN();
+  if (sum.top == kNotFinite) {
+    constexpr double kInfinity = std::numeric_limits<double>::infinity();
+    if (sum.bins[kSawNaN] != 0) return std::numeric_limits<double>::quiet_NaN();
+    return (sum.bins[kSawInfinity] != 0 ? kInfinity : 0.0) -
+           (sum.bins[kSawMinusInfinity] != 0 ? kInfinity : 0.0);
+  }
   const __int128 total = (static_cast<__int128>(sum.bins[0]) << 64) +
                          (static_cast<__int128>(sum.bins[1]) << 32) + sum.bins[2];
   // The conversion rounds to nearest; the scaling is exact unless the result is subnormal.

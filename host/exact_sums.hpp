@@ -15,8 +15,8 @@ namespace culatent {
 /// bins under the largest addend's leading bit (after Demmel & Hida 2004, Ahrens, Demmel & Nguyen
 /// 2020, "Algorithms for efficient reproducible floating point summation"; with integer bins there
 /// is no carry to propagate). Exact but for what lies 2^-64 below the largest addend's bin: the
-/// error is under n 2^-64 max|addend|. Good for 2^31 additions. A NaN or infinite addend
-/// makes the sum NaN.
+/// error is under n 2^-64 max|addend|. Good for 2^31 additions. Addends that are NaN
+/// or infinite do to the sum what they do to a plain one.
 class ExactSums {
  public:
   explicit ExactSums(std::int64_t size);
