@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -33,10 +34,10 @@ void check_shapes(const Model& model, const RowSource<T>& rows, const Outputs<T>
   }
 }
 
-// Non-finite input, checked before anything is written.
+// The ranges of the rows. Throws for input that is not finite, before anything is written.
 template <class T>
-void check_values(const Context& context, const CpuBackend& backend, const RowSource<T>& rows,
-                  bool missing) {
+ColumnScan check_values(const Context& context, const CpuBackend& backend, const RowSource<T>& rows,
+                        bool missing) {
   ColumnScan columns(rows.cols());
   std::vector<Matrix<T>> buffers;
   for (int worker = 0; worker < backend.n_workers; ++worker) {
@@ -45,11 +46,25 @@ void check_values(const Context& context, const CpuBackend& backend, const RowSo
   row_pass(
       context, Communicator(), FitRows<T>{rows, {}}, columns.sums,
       [&](const RowChunk<T>& chunk) { scan_columns(backend, buffers, chunk, missing, columns); });
-  if (columns.bad_row < 0) return;
+  if (columns.bad_row < 0) return columns;
   throw data_error(
       std::isnan(columns.bad_value) ? "NaN in the data" : "infinite value in the data",
       "row " + std::to_string(columns.bad_row) + ", column " + std::to_string(columns.bad_column),
       "remove or fill it, or mark NaN as missing (missing / --missing)");
+}
+
+// The model's frame, with scales under which even the farthest row stays in T. They are powers of
+// two, so a smaller one costs no digits.
+template <class T>
+Frame evaluation_frame(const Model& model, const ColumnScan& columns) {
+  Frame frame = model_frame<T>(model);
+  for (std::size_t j = 0; j < frame.scale.size(); ++j) {
+    const double reach = std::max(std::abs(columns.minimum[j]), std::abs(columns.maximum[j]));
+    if (!(reach > 0.0) || !std::isfinite(reach)) continue;  // infinite: nothing but missing values
+    const int most = std::numeric_limits<T>::max_exponent - 2 - std::ilogb(reach);
+    frame.scale[j] = std::min(frame.scale[j], std::ldexp(1.0, most));
+  }
+  return frame;
 }
 
 }  // namespace
@@ -61,8 +76,8 @@ Summary<T> evaluate(const Context& context, const Model& model, const RowSource<
   check_shapes(model, rows, outputs);
   if (rows.rows() == 0) return {};
   const CpuBackend backend{context.threads(), context.n_threads()};
-  check_values(context, backend, rows, outputs.missing);
-  const Frame frame = model_frame<T>(model);
+  const ColumnScan columns = check_values(context, backend, rows, outputs.missing);
+  const Frame frame = evaluation_frame<T>(model, columns);
   std::vector<std::int64_t> failed;
   const Parameters<T> parameters = prepare<T>(backend, model, frame, outputs.missing, failed);
   if (!failed.empty()) throw_singular(model, failed, "model");
