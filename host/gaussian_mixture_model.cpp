@@ -17,6 +17,26 @@ using Square = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowM
 
 std::size_t index(std::int64_t i) { return static_cast<std::size_t>(i); }
 
+bool has_matrices(const Model& model) {
+  return model.covariance == Covariance::full || model.covariance == Covariance::tied;
+}
+
+// Element (i, j) of component k's covariance of any type.
+double covariance_element(const Model& model, std::int64_t k, std::int64_t i, std::int64_t j) {
+  const std::int64_t d = model.n_features();
+  switch (model.covariance) {
+    case Covariance::full:
+      return model.covariances[index((k * d + i) * d + j)];
+    case Covariance::tied:
+      return model.covariances[index(i * d + j)];
+    case Covariance::diagonal:
+      return i == j ? model.covariances[index(k * d + i)] : 0.0;
+    case Covariance::spherical:
+      return i == j ? model.covariances[index(k)] : 0.0;
+  }
+  return 0.0;
+}
+
 // L with L Lᵀ = covariance, by way of LDLᵀ so that a covariance with zero variance in some
 // direction can be drawn from too.
 Square sampling_factor(const Model& model, std::int64_t k) {
@@ -91,20 +111,7 @@ Matrix<double> dense_covariance(const Model& model, std::int64_t k) {
   const std::int64_t d = model.n_features();
   Matrix<double> dense(d, d);
   for (std::int64_t i = 0; i < d; ++i) {
-    switch (model.covariance) {
-      case Covariance::full:
-        std::copy_n(model.covariances.data() + (k * d + i) * d, d, &dense(i, 0));
-        break;
-      case Covariance::tied:
-        std::copy_n(model.covariances.data() + i * d, d, &dense(i, 0));
-        break;
-      case Covariance::diagonal:
-        dense(i, i) = model.covariances[index(k * d + i)];
-        break;
-      case Covariance::spherical:
-        dense(i, i) = model.covariances[index(k)];
-        break;
-    }
+    for (std::int64_t j = 0; j < d; ++j) dense(i, j) = covariance_element(model, k, i, j);
   }
   return dense;
 }
@@ -189,19 +196,19 @@ Model marginal(const Model& model, std::span<const std::int64_t> features) {
           "marginal", "name features of the model");
     }
   }
-  const bool full = model.covariance == Covariance::full || model.covariance == Covariance::tied;
+  const bool full = has_matrices(model);
   Model result;
   result.covariance = full ? Covariance::full : Covariance::diagonal;
   result.reg_covar = model.reg_covar;
   result.weights = model.weights;
   result.means = Matrix<double>(n_components, kept);
   for (std::int64_t k = 0; k < n_components; ++k) {
-    const Matrix<double> dense = dense_covariance(model, k);
     for (std::int64_t i = 0; i < kept; ++i) {
       result.means(k, i) = model.means(k, features[index(i)]);
       for (std::int64_t j = 0; j < kept; ++j) {
-        const double value = dense(features[index(i)], features[index(j)]);
-        if (full || i == j) result.covariances.push_back(value);
+        if (!full && i != j) continue;
+        result.covariances.push_back(
+            covariance_element(model, k, features[index(i)], features[index(j)]));
       }
     }
   }
@@ -240,18 +247,15 @@ void sample(const Context& context, const Model& model, std::uint64_t seed, std:
   if (!labels.empty() && static_cast<std::int64_t>(labels.size()) != out.rows) {
     throw invalid_argument("labels and output differ in length", "sample", "give one label a row");
   }
-  std::vector<Square> factors;
-  for (std::int64_t k = 0; k < model.n_components(); ++k) {
-    if (k > 0 && model.covariance == Covariance::tied) {
-      factors.push_back(factors.front());
-    } else {
-      factors.push_back(sampling_factor(model, k));
-    }
+  const bool tied = model.covariance == Covariance::tied;
+  std::vector<Square> factors;  // none where features are independent
+  for (std::int64_t k = 0; has_matrices(model) && k < (tied ? 1 : model.n_components()); ++k) {
+    factors.push_back(sampling_factor(model, k));
   }
   constexpr std::int64_t kBlock = 1024;
   context.threads().parallel_for(
       (out.rows + kBlock - 1) / kBlock, context.n_threads(), [&](std::int64_t block, int) {
-        Eigen::VectorXd z(d);
+        Eigen::VectorXd z(d), y(d);
         const std::int64_t end = std::min(out.rows, (block + 1) * kBlock);
         for (std::int64_t i = block * kBlock; i < end; ++i) {
           const auto element = static_cast<std::uint64_t>(first_row + i);
@@ -266,7 +270,13 @@ void sample(const Context& context, const Model& model, std::uint64_t seed, std:
             z[j] = pair[0];
             if (j + 1 < d) z[j + 1] = pair[1];
           }
-          const Eigen::VectorXd y = factors[index(k)] * z;
+          if (!factors.empty()) {
+            y.noalias() = factors[tied ? 0 : index(k)] * z;
+          } else {
+            for (std::int64_t j = 0; j < d; ++j) {
+              y[j] = std::sqrt(std::max(covariance_element(model, k, j, j), 0.0)) * z[j];
+            }
+          }
           for (std::int64_t j = 0; j < d; ++j) {
             out(i, j) = static_cast<T>(model.means(k, j) + y[j]);
           }
