@@ -38,13 +38,15 @@ void copy_rows(const RowSource<T>& rows, std::int64_t first, std::int64_t count,
   }
 }
 
-// Two passes, so that an offset does not cost digits. Divides by n − 1.
+// Two passes about the first row, so that an offset does not cost digits and a constant gives
+// exactly 0. Divides by n − 1.
 double standard_deviation(const Matrix<double>& rows, std::int64_t j) {
   const auto n = static_cast<double>(rows.rows());
   double mean = 0.0, square = 0.0;
-  for (std::int64_t i = 0; i < rows.rows(); ++i) mean += rows(i, j) / n;
+  for (std::int64_t i = 0; i < rows.rows(); ++i) mean += (rows(i, j) - rows(0, j)) / n;
   for (std::int64_t i = 0; i < rows.rows(); ++i) {
-    square += (rows(i, j) - mean) * (rows(i, j) - mean);
+    const double delta = rows(i, j) - rows(0, j) - mean;
+    square += delta * delta;
   }
   return std::sqrt(square / (n - 1.0));
 }
@@ -93,6 +95,11 @@ void check_model(const Model& model, const std::string& where) {
   for (const double h : model.bandwidth) {
     if (!(h > 0.0) || !std::isfinite(h)) {
       throw data_error("a bandwidth is not a positive number", where, "fix the bandwidth");
+    }
+  }
+  for (std::int64_t i = 0; i < model.rows.size(); ++i) {
+    if (!std::isfinite(model.rows.data()[i])) {
+      throw data_error("a stored row is not finite", where, "fix the rows");
     }
   }
 }
