@@ -1,5 +1,7 @@
 #include "culatent/density.hpp"
 
+#include <cmath>
+
 #include "culatent/error.hpp"
 
 namespace culatent::density {
@@ -12,9 +14,9 @@ double coordinate(const Axis& axis, std::int64_t i) {
 }
 
 void check_axis(const Axis& axis) {
-  if (axis.n < 1 || !(axis.low <= axis.high)) {
-    throw invalid_argument("a grid axis has no points or runs backwards", "density::grid",
-                           "give n of at least 1 and low not above high");
+  if (axis.n < 1 || !(axis.low <= axis.high) || !std::isfinite(axis.high - axis.low)) {
+    throw invalid_argument("a grid axis has no points, runs backwards or has no end",
+                           "density::grid", "give n of at least 1 and finite low <= high");
   }
 }
 
@@ -26,15 +28,12 @@ void check_features(std::int64_t actual, std::int64_t expected) {
 }
 
 GeneratedRows<double> points(Axis x) {
-  check_axis(x);
   return {x.n, 1, [x](std::int64_t first, MatrixView<double> rows) {
             for (std::int64_t i = 0; i < rows.rows; ++i) rows(i, 0) = coordinate(x, first + i);
           }};
 }
 
 GeneratedRows<double> points(Axis x, Axis y) {
-  check_axis(x);
-  check_axis(y);
   return {checked_product(x.n, y.n), 2, [x, y](std::int64_t first, MatrixView<double> rows) {
             for (std::int64_t i = 0; i < rows.rows; ++i) {
               rows(i, 0) = coordinate(x, (first + i) % x.n);
@@ -62,21 +61,27 @@ Matrix<double> evaluate(const Context& context, const kde::Model& model,
 
 Matrix<double> grid(const Context& context, const gaussian_mixture::Model& model, Axis x) {
   check_features(model.n_features(), 1);
+  check_axis(x);
   return evaluate(context, model, points(x), Matrix<double>(1, x.n));
 }
 
 Matrix<double> grid(const Context& context, const kde::Model& model, Axis x) {
   check_features(model.rows.cols(), 1);
+  check_axis(x);
   return evaluate(context, model, points(x), Matrix<double>(1, x.n));
 }
 
 Matrix<double> grid(const Context& context, const gaussian_mixture::Model& model, Axis x, Axis y) {
   check_features(model.n_features(), 2);
+  check_axis(x);
+  check_axis(y);
   return evaluate(context, model, points(x, y), Matrix<double>(y.n, x.n));
 }
 
 Matrix<double> grid(const Context& context, const kde::Model& model, Axis x, Axis y) {
   check_features(model.rows.cols(), 2);
+  check_axis(x);
+  check_axis(y);
   return evaluate(context, model, points(x, y), Matrix<double>(y.n, x.n));
 }
 
