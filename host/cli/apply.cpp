@@ -80,7 +80,8 @@ Opened open(const CLI::App& app, const std::string& verb, const ApplyOptions& op
   opened.model = opened.method->load(options.model, app);
   std::int64_t limit =
       limit_after(options.machine.memory_limit, opened.model->memory_bytes(), "the model");
-  opened.data = std::make_unique<Dataset>(open_data(options.data, limit));
+  opened.data = std::make_unique<Dataset>(
+      open_data(options.data, limit, static_cast<int>(options.machine.threads)));
   limit = limit_after(limit, opened.data->bytes_in_memory(), "the decoded data");
   if (opened.data->cols() != opened.model->n_features()) {
     throw data_error(fmt::format("the data have {} columns, the model was fitted to {}",

@@ -93,7 +93,10 @@ void check_paths(const FitCommand& command, const FitOptions& options) {
 }
 
 Loaded load(const FitCommand& command, const FitOptions& options) {
-  Loaded loaded{open_data(options.data, options.machine.memory_limit), {}, {}};
+  Loaded loaded{open_data(options.data, options.machine.memory_limit,
+                          static_cast<int>(options.machine.threads)),
+                {},
+                {}};
   const std::int64_t n = loaded.data.rows(), d = loaded.data.cols();
   const std::string weights = command.weights();
   if (!weights.empty()) {

@@ -35,9 +35,10 @@ std::string resolve_device(const std::string& device) {
       "use --device cpu; `culatent devices` lists what there is");
 }
 
-Dataset open_data(const DataOptions& options, std::int64_t memory_limit) {
+Dataset open_data(const DataOptions& options, std::int64_t memory_limit, int n_threads) {
   DatasetOptions reading = options.reading;
   reading.memory_limit = memory_limit;
+  reading.n_threads = n_threads;
   return open_dataset(options.path, reading);
 }
 

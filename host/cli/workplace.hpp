@@ -13,8 +13,9 @@ namespace culatent::cli {
 /// for when it is not there, invalid_argument for a word that names no device.
 std::string resolve_device(const std::string& device);
 
-/// Opens DATA; formats that must be decoded into memory stay under `memory_limit` bytes (0: none).
-Dataset open_data(const DataOptions& options, std::int64_t memory_limit);
+/// Opens DATA; formats that must be decoded into memory stay under `memory_limit` bytes (0: none)
+/// and take `n_threads` (0: every processor).
+Dataset open_data(const DataOptions& options, std::int64_t memory_limit, int n_threads = 0);
 
 /// What `held` bytes leave of the limit (0: there is none). Throws out_of_memory when nothing is
 /// left.
