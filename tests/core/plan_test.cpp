@@ -77,16 +77,18 @@ class GaussianMixturePlan : public testing::TestWithParam<Shape> {};
 template <class T>
 void stays_within_the_plan(const Shape& s, gm::Init init) {
   const io::testing::Folder folder;
+  Matrix<T> data(s.n, s.d);
+  planted::Draws draws(1);
+  for (std::int64_t i = 0; i < s.n; ++i) {
+    for (std::int64_t j = 0; j < s.d; ++j) {
+      data(i, j) = static_cast<T>(draws.uniform() + 10.0 * static_cast<double>(i % s.k));
+      if (s.missing && draws.uniform() < 0.05) data(i, j) = std::numeric_limits<T>::quiet_NaN();
+    }
+  }
   Peak* peak = nullptr;
   const GeneratedRows<T> rows(s.n, s.d, [&](std::int64_t first, MatrixView<T> out) {
     if (peak != nullptr) peak->look();
-    for (std::int64_t i = 0; i < out.rows; ++i) {
-      planted::Draws draws(static_cast<std::uint64_t>(first + i));
-      for (std::int64_t j = 0; j < out.cols; ++j) {
-        out(i, j) = static_cast<T>(draws.normal() + 10.0 * static_cast<double>((first + i) % s.k));
-        if (s.missing && draws.uniform() < 0.05) out(i, j) = std::numeric_limits<T>::quiet_NaN();
-      }
-    }
+    for (std::int64_t i = 0; i < out.rows; ++i) std::copy_n(&data(first + i, 0), s.d, out.row(i));
   });
   const Context context({.n_threads = s.n_threads, .observer = [&](const Progress&) {
                            if (peak != nullptr) peak->look();
