@@ -25,13 +25,17 @@ double unscale(const Frame& frame, double value, std::int64_t i, std::int64_t j)
   return value / frame.scale[index(i)] / frame.scale[index(j)];
 }
 
-bool on_one_point(const Moments& m, std::int64_t k, std::span<const double> pooled) {
+// A component that reg_covar holds open beside all rows is a narrow one, not a singular one: taking
+// it away again and again would keep the likelihood from ever settling.
+bool on_one_point(const Moments& m, std::int64_t k, std::span<const double> pooled,
+                  double reg_covar) {
   double share = 0.0;
   bool spread = false;
   for (std::int64_t j = 0; j < m.shifts.cols(); ++j) {
     if (!(pooled[index(j)] > 0.0)) continue;  // a constant feature tells nothing
     spread = true;
-    share += m.covariance_at(k, j, j) / pooled[index(j)];
+    const double scale = m.frame.scale[index(j)];
+    share += (m.covariance_at(k, j, j) + reg_covar * scale * scale) / pooled[index(j)];
   }
   return spread && share <= kPoint;
 }
@@ -155,7 +159,7 @@ Model maximise(const Moments& m, double reg_covar, std::vector<std::int64_t>& co
       model.means(k, j) = m.frame.centre[index(j)] + m.mean(k, j) / m.frame.scale[index(j)];
     }
     const bool vanished = !(m.count(k) > kVanished * weight);
-    if (vanished || (!tied && on_one_point(m, k, pooled))) collapsed.push_back(k);
+    if (vanished || (!tied && on_one_point(m, k, pooled, reg_covar))) collapsed.push_back(k);
     if (tied && k > 0) continue;
     write_covariance(
         m.frame, k, reg_covar,

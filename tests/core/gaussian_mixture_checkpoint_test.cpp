@@ -70,6 +70,25 @@ TEST_P(GaussianMixtureCheckpoint, ResumesToTheSameBitsFromAnyMoment) {
   resumes_to_the_same_bits<float>(5);
 }
 
+// With the clock's default no interval passes here: what is resumed is what the stop itself wrote,
+// and a start that was cut short must not be among it.
+TEST_P(GaussianMixtureCheckpoint, IsWrittenWhenTheObserverStopsTheFit) {
+  gm::Options o = options(false);
+  o.checkpoint.every_iterations = 0;
+  o.checkpoint.resume = true;
+  const gm::Fit undisturbed = fit<double>(o);
+  std::filesystem::remove(path_);
+  int n_written = 0;
+  for (int last = 0; last < 60; last += 4) {
+    int calls = 0;
+    fit<double>(o, [&](const Progress&) { return calls++ < last; });
+    n_written += std::filesystem::exists(path_) ? 1 : 0;
+    EXPECT_TRUE(planted::same_bits(fit<double>(o), undisturbed)) << "stopped at call " << last;
+    std::filesystem::remove(path_);
+  }
+  EXPECT_GT(n_written, 2);
+}
+
 TEST_P(GaussianMixtureCheckpoint, ResumesWithMissingValuesAndDroppedComponents) {
   Matrix<double> rows = rows_;
   planted::remove_values(rows, 0.05, 3);

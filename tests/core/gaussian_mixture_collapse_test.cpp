@@ -27,13 +27,13 @@ class GaussianMixtureCollapse
     : public testing::TestWithParam<std::tuple<gm::Covariance, std::int64_t>> {
  protected:
   template <class T>
-  gm::Fit fit(gm::Collapse collapse) const {
+  gm::Fit fit(gm::Collapse collapse, double reg_covar = 0.0) const {
     const Context context({.n_threads = 2});
     return gm::fit<T>(context, planted::cast<T>(rows_).view(),
                       {.n_components = 2,
                        .covariance = std::get<0>(GetParam()),
                        .max_iter = 30,
-                       .reg_covar = 0.0,
+                       .reg_covar = reg_covar,
                        .collapse = collapse,
                        .seed = 1});
   }
@@ -73,6 +73,21 @@ TEST_P(GaussianMixtureCollapse, IsAnErrorThatNamesTheComponent) {
   planted::expect_contains(text, "component ");
   planted::expect_contains(text, "collapse");
   planted::error_of<data_error>([&] { fit<float>(gm::Collapse::error); });
+}
+
+// As scikit-learn does, which knows no collapse: the point is a component of variance reg_covar.
+TEST_P(GaussianMixtureCollapse, DoesNotHappenToWhatRegCovarHoldsOpen) {
+  for (const bool narrow : {false, true}) {
+    const gm::Fit run =
+        narrow ? fit<float>(gm::Collapse::error, 1e-6) : fit<double>(gm::Collapse::error, 1e-6);
+    EXPECT_TRUE(run.converged);
+    EXPECT_EQ(run.n_collapsed, 0);
+    const std::int64_t point = run.model.means(0, 0) > 25.0 ? 0 : 1;
+    EXPECT_NEAR(run.model.means(point, 0), 50.0, 1e-5);
+    EXPECT_NEAR(static_cast<double>(oracle::dense(run.model, point)(1, 1)), 1e-6, 1e-8);
+    EXPECT_NEAR(run.model.weights[at(point)] * static_cast<double>(rows_.rows()),
+                static_cast<double>(std::get<1>(GetParam())), 1e-4);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Points, GaussianMixtureCollapse,

@@ -10,8 +10,8 @@ namespace gm = gaussian_mixture;
 
 class GaussianMixtureOfManyFeatures : public testing::TestWithParam<gm::Covariance> {};
 
-// Counts of words, say: 5000 rows of 2000 features, one value in a hundred not zero. Components have
-// fewer rows than features, so that only reg_covar makes their covariances positive definite.
+// Counts of words, say: 5000 rows of 2000 features, one value in a hundred not zero. Components
+// have fewer rows than features, so that only reg_covar makes their covariances positive definite.
 TEST_P(GaussianMixtureOfManyFeatures, IsFittedOrExplained) {
   planted::Draws draws(1);
   Matrix<float> rows(5000, 2000);
