@@ -89,6 +89,27 @@ Covariance covariance_of(const io::TensorFile& file, const io::Tensor& tensor, s
                    path, "add metadata covariance: full, tied, diagonal or spherical");
 }
 
+void check_positive_definite(const Model& model, const std::string& path) {
+  using Square = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  const std::int64_t d = model.n_features();
+  const bool matrices =
+      model.covariance == Covariance::full || model.covariance == Covariance::tied;
+  const std::int64_t step = matrices ? d * d : 1;
+  const auto size = static_cast<std::int64_t>(model.covariances.size());
+  for (std::int64_t first = 0; first < size; first += step) {
+    const double* values = model.covariances.data() + first;
+    const bool good =
+        matrices
+            ? Eigen::LLT<Square>(Eigen::Map<const Square>(values, d, d)).info() == Eigen::Success
+            : *values > 0.0;
+    if (good) continue;
+    throw data_error(
+        matrices ? "covariance " + std::to_string(first / step) + " is not positive definite"
+                 : "variance " + std::to_string(first) + " is not positive",
+        path, "the file holds no mixture: fit or write it again");
+  }
+}
+
 // Inverse of precisions of any type.
 std::vector<double> invert(const io::Tensor& precisions, Covariance covariance, std::int64_t d,
                            const std::string& path) {
@@ -146,6 +167,7 @@ Model load(const std::string& path) {
   }
   model.covariances = covariances.values;
   check_model(model, path);
+  check_positive_definite(model, path);
   return model;
 }
 

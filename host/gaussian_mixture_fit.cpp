@@ -59,6 +59,7 @@ class Fitter {
   void resize(std::int64_t n_components);
   bool notify(const char* phase, const RunState& run, double objective, double change);
   void checkpoint(const RunState& run, bool due);
+  void checkpoint_before_pass(const RunState& run);
   void keep_better(RunState run);
   Fit finish();
 
@@ -213,6 +214,14 @@ void Fitter<T>::checkpoint(const RunState& run, bool due) {
   last_checkpoint_ = Clock::now();
 }
 
+// What a resumed fit needs to take the last pass again.
+template <class T>
+void Fitter<T>::checkpoint_before_pass(const RunState& run) {
+  RunState before = run;
+  before.trace.pop_back();
+  checkpoint(before, true);
+}
+
 // EM from run.model until it converges, max_iter, or the observer stops it.
 template <class T>
 void Fitter<T>::iterate(RunState& run) {
@@ -235,8 +244,13 @@ void Fitter<T>::iterate(RunState& run) {
     run.trace.push_back(entry);
     fit_seconds_ += seconds_since(begin);
     ++n_passes_;
+    const bool stopped_before = stopped_;
     const bool proceed = notify("fit", run, entry.log_likelihood, change);
-    if (run.converged || run.iteration >= options_.max_iter || !proceed) return;
+    if (run.converged || run.iteration >= options_.max_iter) return;
+    if (!proceed) {
+      if (!stopped_before) checkpoint_before_pass(run);  // otherwise its start was cut short
+      return;
+    }
     const Clock::time_point updating = Clock::now();
     // The update of a converged fit is done all the same, as scikit-learn does.
     run.converged = std::abs(change) < options_.tol;
@@ -267,7 +281,8 @@ Fit Fitter<T>::run() {
       resize(run.model.n_components());
     } else {
       run = start_run(restart);
-      checkpoint(run, restart > 0);
+      // The best so far would be lost; but a start that was cut short is not one to go on from.
+      if (!stopped_) checkpoint(run, restart > 0);
     }
     iterate(run);
     keep_better(std::move(run));

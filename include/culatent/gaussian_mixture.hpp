@@ -177,7 +177,8 @@ void order_by_weight(Model& model);
 /// `options_json` goes to the metadata as it is.
 void save(const Model& model, const std::string& path, const std::string& options_json = "{}");
 /// Throws io_error for a damaged file or one of another method, data_error for tensors that are no
-/// mixture (shapes, weights that are negative or do not sum to 1, values that are not finite).
+/// mixture (shapes, weights that do not sum to 1, values that are not finite, a covariance that is
+/// not positive definite).
 Model load(const std::string& path);
 /// The tensors of a file, complete or in part, as a start for `covariance`. Throws as load().
 Start load_start(const std::string& path, Covariance covariance);

@@ -74,19 +74,20 @@ TEST_P(GaussianMixtureCheckpoint, ResumesToTheSameBitsFromAnyMoment) {
 // and a start that was cut short must not be among it.
 TEST_P(GaussianMixtureCheckpoint, IsWrittenWhenTheObserverStopsTheFit) {
   gm::Options o = options(false);
+  o.max_iter = 12;
   o.checkpoint.every_iterations = 0;
   o.checkpoint.resume = true;
   const gm::Fit undisturbed = fit<double>(o);
   std::filesystem::remove(path_);
   int n_written = 0;
-  for (int last = 0; last < 60; last += 4) {
+  for (int last = 0; last < 60; last += 3) {
     int calls = 0;
     fit<double>(o, [&](const Progress&) { return calls++ < last; });
     n_written += std::filesystem::exists(path_) ? 1 : 0;
     EXPECT_TRUE(planted::same_bits(fit<double>(o), undisturbed)) << "stopped at call " << last;
     std::filesystem::remove(path_);
   }
-  EXPECT_GT(n_written, 2);
+  EXPECT_GE(n_written, 4) << "one in three of the first restart's twelve passes";
 }
 
 TEST_P(GaussianMixtureCheckpoint, ResumesWithMissingValuesAndDroppedComponents) {
