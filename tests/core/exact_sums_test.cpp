@@ -88,6 +88,9 @@ std::vector<double> wild(std::int64_t n, double low, double high, std::uint64_t 
 struct Range {
   double low, high;
 };
+std::ostream& operator<<(std::ostream& out, const Range& range) {
+  return out << "1e" << range.low << " to 1e" << range.high;
+}
 class ExactSumsOf : public testing::TestWithParam<Range> {};
 
 TEST_P(ExactSumsOf, ErrAtMostAsDocumented) {

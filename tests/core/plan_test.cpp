@@ -72,6 +72,8 @@ std::string name_of(const Shape& s) {
          (s.missing ? "_missing" : "") + (s.checkpoint ? "_checkpoint" : "");
 }
 
+std::ostream& operator<<(std::ostream& out, const Shape& s) { return out << name_of(s); }
+
 class GaussianMixturePlan : public testing::TestWithParam<Shape> {};
 
 template <class T>

@@ -5,9 +5,16 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <ostream>
 #include <string>
 
 #include "tests/core/oracle.hpp"
+
+/// For the names of tests.
+namespace culatent::gaussian_mixture {
+inline void PrintTo(Covariance covariance, std::ostream* out) { *out << name(covariance); }
+inline void PrintTo(Init init, std::ostream* out) { *out << name(init); }
+}  // namespace culatent::gaussian_mixture
 
 /// Data and models to test with, and what to compare.
 namespace culatent::planted {
