@@ -40,6 +40,11 @@ build_tree() {
   "$command" devices | python3 scripts/say_devices.py
 }
 
+if [ $# -gt 1 ]; then
+  echo "build.sh: one argument at most, not '$*'" >&2
+  usage >&2
+  exit 2
+fi
 case ${1-release} in
   release)
     need build
