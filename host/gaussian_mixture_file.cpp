@@ -1,6 +1,8 @@
 #include <Eigen/Cholesky>
 #include <Eigen/Core>
 #include <cmath>
+#include <cstdio>
+#include <cstdlib>
 #include <string>
 
 #include "culatent/error.hpp"
@@ -33,6 +35,13 @@ std::vector<std::int64_t> covariance_shape(Covariance covariance, std::int64_t k
       return {k};
   }
   return {};
+}
+
+// Reads back as the same number.
+std::string exact_text(double value) {
+  char text[32];
+  std::snprintf(text, sizeof(text), "%.17g", value);
+  return text;
 }
 
 void check_method(const io::TensorFile& file, const std::string& path) {
@@ -146,6 +155,7 @@ void save(const Model& model, const std::string& path, const std::string& option
                    {"culatent.options", options_json},
                    {"culatent.n_features", std::to_string(d)},
                    {"culatent.covariance", name(model.covariance)},
+                   {"culatent.reg_covar", exact_text(model.reg_covar)},
                    {"covariance", name(model.covariance)}};
   io::write_tensors(path, file);
 }
@@ -166,6 +176,9 @@ Model load(const std::string& path) {
                      "expected " + shape_text(expected) + " for " + name(model.covariance));
   }
   model.covariances = covariances.values;
+  const auto reg_covar = file.metadata.find("culatent.reg_covar");
+  if (reg_covar != file.metadata.end())
+    model.reg_covar = std::strtod(reg_covar->second.c_str(), nullptr);
   check_model(model, path);
   check_positive_definite(model, path);
   return model;

@@ -122,7 +122,7 @@ bool Fitter<T>::notify(const char* phase, const RunState& run, double objective,
 template <class T>
 void Fitter<T>::begin() {
   data_ = scan(context_, backend_, rows_, options_.weights,
-               {options_.missing, options_.trust, !options_.checkpoint.path.empty()});
+               {options_.missing, !options_.checkpoint.path.empty()});
   fit_rows_.emplace(FitRows<T>{rows_, options_.weights, data_.weight_scale});
   const std::int64_t n_counting = kmeans::counting_rows(options_.weights, rows_.rows());
   if (n_counting < options_.n_components) {

@@ -81,7 +81,7 @@ double check_weights(std::span<const double> weights, std::int64_t n_rows) {
 }
 
 void check_values(const ColumnScan& columns, const ScanOptions& options) {
-  if (columns.bad_row >= 0 && !options.trust) {
+  if (columns.bad_row >= 0) {
     const bool nan = std::isnan(columns.bad_value);
     throw data_error(
         std::string(nan ? "NaN" : "infinite value") + " in the data",

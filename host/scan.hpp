@@ -21,7 +21,6 @@ struct DataSummary {
 
 struct ScanOptions {
   bool missing = false;
-  bool trust = false;        ///< non-finite values are no error here
   bool fingerprint = false;  ///< hash the values
 };
 

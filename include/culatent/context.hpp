@@ -12,7 +12,7 @@ class ThreadPool;
 
 /// What an observer is told after every pass over the rows.
 struct Progress {
-  const char* phase = "";    ///< "scan", "init" or "fit"
+  const char* phase = "";    ///< "init" or "fit"
   int restart = 0;           ///< 0 ≤ restart < n_init
   int iteration = 0;         ///< updates done in this restart
   int max_iter = 0;          ///< updates at most

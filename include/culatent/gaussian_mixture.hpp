@@ -80,7 +80,6 @@ struct Options {
   int n_init = 1;  ///< restarts; the one with the highest log-likelihood is kept
   Collapse collapse = Collapse::regularise;
   bool missing = false;                    ///< NaN marks a missing value, marginalised row by row
-  bool trust = false;                      ///< skip the check for NaN and infinity
   std::optional<std::uint64_t> seed = {};  ///< drawn, and reported, when absent
   std::span<const double> weights = {};    ///< one a row, at least 0; empty: all 1
   Start start = {};

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 
+#include "culatent/error.hpp"
 #include "culatent/matrix.hpp"
 
 namespace culatent {
@@ -26,11 +27,16 @@ class RowSource {
   virtual bool in_place() const { return false; }
 };
 
-/// Rows of a host matrix that outlives the source.
+/// Rows of a host matrix that outlives the source. Throws invalid_argument for one in device
+/// memory.
 template <class T>
 class MatrixRows final : public RowSource<T> {
  public:
-  explicit MatrixRows(MatrixView<const T> matrix) : matrix_(matrix) {}
+  explicit MatrixRows(MatrixView<const T> matrix) : matrix_(matrix) {
+    if (matrix.space == MemorySpace::host) return;
+    throw invalid_argument("the rows are in device memory", "MatrixRows",
+                           "copy them to the host: this version computes on the CPU");
+  }
   std::int64_t rows() const override { return matrix_.rows; }
   std::int64_t cols() const override { return matrix_.cols; }
   MatrixView<const T> read(std::int64_t first, MatrixView<T> buffer) const override {

@@ -25,9 +25,12 @@ class GaussianMixtureFile : public testing::TestWithParam<gm::Covariance> {
 };
 
 TEST_P(GaussianMixtureFile, ReadsBackTheSameBits) {
-  gm::save(model_, path_, "{\"tol\": 0.001}");
+  gm::Model model = model_;
+  model.reg_covar = 0.1 + 0.2;
+  gm::save(model, path_, "{\"tol\": 0.001}");
   const gm::Model back = gm::load(path_);
   EXPECT_EQ(back.covariance, GetParam());
+  EXPECT_EQ(back.reg_covar, model.reg_covar);
   EXPECT_TRUE(planted::same_bits(back.weights, model_.weights));
   EXPECT_TRUE(planted::same_bits(planted::values(back.means), planted::values(model_.means)));
   EXPECT_TRUE(planted::same_bits(back.covariances, model_.covariances));

@@ -224,5 +224,11 @@ TEST(GaussianMixtureInputInDouble, AnEnormousConstantIsAnOffset) {
   EXPECT_EQ(fit.model.means(0, 0), 1e306);
 }
 
+TEST(GaussianMixtureInput, MustBeInHostMemory) {
+  float value = 1.0f;
+  const MatrixView<const float> rows(&value, 1, 1, 1, MemorySpace::device);
+  EXPECT_THROW(gm::fit<float>(Context(), rows, {.n_components = 1}), invalid_argument);
+}
+
 }  // namespace
 }  // namespace culatent
