@@ -13,7 +13,11 @@ END
       ;;
     test) echo "tests: libgtest-dev" ;;
     bench) echo "benchmarks: libbenchmark-dev" ;;
-    check) echo "fuzzing and formatting: clang libclang-rt-dev clang-format" ;;
+    check) cat <<'END'
+fuzzing and formatting: clang libclang-rt-dev clang-format
+compile nothing twice, as the packaging test does: ccache
+END
+      ;;
   esac
 }
 
