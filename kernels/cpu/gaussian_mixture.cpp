@@ -10,7 +10,6 @@ namespace culatent::gaussian_mixture {
 namespace {
 
 using cpu::kTileRows;
-using cpu::kTileStride;
 using cpu::TileScratch;
 
 int active_rows(std::int64_t n_rows) {
