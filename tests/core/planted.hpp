@@ -9,6 +9,7 @@
 #include <string>
 
 #include "tests/core/oracle.hpp"
+#include "tests/errors.hpp"
 
 /// For the names of tests.
 namespace culatent::gaussian_mixture {
@@ -151,23 +152,7 @@ inline void expect_finite(const gm::Fit& fit) {
   EXPECT_TRUE(all_finite(trace_values(fit))) << "trace";
 }
 
-/// The text of the error of type Error that `action` must throw.
-template <class Error, class Action>
-std::string error_of(const Action& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  } catch (const std::exception& error) {
-    ADD_FAILURE() << "another error: " << error.what();
-    return "";
-  }
-  ADD_FAILURE() << "no error";
-  return "";
-}
-
-inline void expect_contains(const std::string& text, const std::string& part) {
-  EXPECT_NE(text.find(part), std::string::npos) << "'" << part << "' is not in: " << text;
-}
+using errors::error_of;
+using errors::expect_contains;
 
 }  // namespace culatent::planted

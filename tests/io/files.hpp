@@ -12,6 +12,7 @@
 #include "culatent/dataset.hpp"
 #include "culatent/error.hpp"
 #include "host/io/bytes.hpp"
+#include "tests/errors.hpp"
 
 /// Files made byte by byte, and what to expect of a reader.
 namespace culatent::io::testing {
@@ -111,23 +112,12 @@ std::vector<T> values(const Dataset& dataset) {
   return all;
 }
 
+using errors::expect_contains;
+
 /// The text of the io_error that `action` must throw.
 template <class Action>
 std::string io_error_of(const Action& action) {
-  try {
-    action();
-  } catch (const io_error& error) {
-    return error.what();
-  } catch (const std::exception& error) {
-    ADD_FAILURE() << "another error: " << error.what();
-    return "";
-  }
-  ADD_FAILURE() << "no error";
-  return "";
-}
-
-inline void expect_contains(const std::string& text, const std::string& part) {
-  EXPECT_NE(text.find(part), std::string::npos) << "'" << part << "' is not in: " << text;
+  return errors::error_of<io_error>(action);
 }
 
 /// Every proper prefix of a good file must be refused. Each is a heap block of its exact size, so
