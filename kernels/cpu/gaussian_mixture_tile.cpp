@@ -21,8 +21,7 @@ using Rows = Eigen::Map<Eigen::Array<T, 1, Eigen::Dynamic>>;
 template <class T>
 constexpr T kLeastLog = std::is_same_v<T, float> ? T{-87} : T{-708};
 
-// ---- squared distances
-// ----------------------------------------------------------------------------
+// ---- squared distances ------------------------------------------------------------------------
 //
 //   out[row] = |L (x − mean)|²         L lower, padded with zero rows to a multiple of 4
 //
