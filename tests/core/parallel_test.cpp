@@ -61,14 +61,12 @@ TEST_P(ParallelFor, UsesNoMoreWorkersThanAskedFor) {
 TEST_P(ParallelFor, RethrowsTheFirstExceptionAndWorksAgain) {
   ThreadPool pool(GetParam());
   for (int round = 0; round < 50; ++round) {
-    std::atomic<int> started = 0;
-    EXPECT_THROW(pool.parallel_for(100000, GetParam(),
+    // A loop that went on after the exception would take hours: the test's time limit is the claim.
+    EXPECT_THROW(pool.parallel_for(INT64_MAX / 2, GetParam(),
                                    [&](std::int64_t task, int) {
-                                     ++started;
                                      if (task == 3) throw std::runtime_error("task 3");
                                    }),
                  std::runtime_error);
-    EXPECT_LT(started, 100000) << "the loop went on";
     std::atomic<int> runs = 0;
     pool.parallel_for(17, GetParam(), [&](std::int64_t, int) { ++runs; });
     ASSERT_EQ(runs, 17);
