@@ -74,7 +74,7 @@ def test_an_interrupted_fit_goes_on_to_the_same_bits(box):
 
 def test_a_second_interrupt_ends_at_once(box):
     large(box)
-    process = box.start(*FIT, "--components", 100, *ENDLESS, "--init", "random-rows", "--model",
+    process = box.start(*FIT, "--components", 40, *ENDLESS, "--init", "random-rows", "--model",
                         "m.safetensors", "--checkpoint", "c.state", "--progress", "json")
     read_progress(process, 0)
     time.sleep(0.1)  # well into the next pass
