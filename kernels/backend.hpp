@@ -19,6 +19,14 @@ struct CpuBackend {
   int n_workers = 1;  ///< what the memory limit leaves of the threads
 };
 
+class CudaDevice;
+
+struct CudaBackend {
+  CudaDevice& device;
+  ThreadPool& threads;  ///< for what is left to the host: reading rows, rare updates
+  int n_workers = 1;
+};
+
 /// Rows [first, first + count) of a source; `first` is a multiple of kBlockRows. `weights` is empty
 /// (all 1) or has one value for every row of the whole source.
 template <class T>

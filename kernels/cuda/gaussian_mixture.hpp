@@ -1,0 +1,179 @@
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/gaussian_mixture.hpp"
+
+/// The CUDA steps of the Gaussian mixture. Every pointer is to device memory, every call is ordered
+/// on backend.device.stream() and does not wait. N rows, D features, K components.
+///
+/// Rows are worked on in waves: as many rows as fit a tile buffer of N x K that stays in the L2
+/// cache. A wave starts at a multiple of kBlockRows. Every sum over rows is taken block by block
+/// (kBlockRows rows counted from row 0 of the data) in a fixed order into *partials*, one record a
+/// block, and block records are added exactly (add_partials): so no bit depends on the size of a
+/// wave or chunk.
+namespace culatent::gaussian_mixture {
+
+/// Rows of one wave: row i at data + i * stride; weights[i], null: all 1 (weights are scaled).
+template <class T>
+struct DeviceRows {
+  const T* data = nullptr;
+  const T* weights = nullptr;
+  std::int64_t n_rows = 0;
+  std::int64_t n_features = 0;
+  std::int64_t stride = 0;
+};
+
+/// Frame: x' = x * scale + offset, one fma each; scale is a power of two, offset = −centre * scale.
+template <class T>
+struct DeviceFrame {
+  const T* scale = nullptr;   // [D]
+  const T* offset = nullptr;  // [D]
+};
+
+/// A mixture prepared for the steps, W = L⁻¹ with L Lᵀ the covariance in the frame.
+template <class T>
+struct DeviceParameters {
+  Covariance covariance = Covariance::full;
+  std::int64_t n_components = 0;
+  std::int64_t n_features = 0;
+  T* shifts = nullptr;  // [K, D] means in the frame; the statistics are taken about exactly these
+  /// full [K, D, D], tied [D, D]: element (j, i) is W_ij (the transpose, so that the columns that
+  /// one row of X meets lie side by side), zero for j > i. diagonal, spherical [K, D]: 1 / σ.
+  T* whitening = nullptr;
+  /// full, tied [K, D]: W μ; diagonal, spherical [K, D]: μ / σ, in double rounded once. So
+  /// W (x' − μ) = W x' − whitened_means, whose rounding error u |W| |x'| is that of x' itself.
+  T* whitened_means = nullptr;
+  T* log_constants = nullptr;  // [K] log weight − log |L| − D/2 log 2π in the data's units
+  /// max over k, j of (|μ_kj| / σ_kj)², σ_kj² the variance of feature j in component k, in the
+  /// frame. What moments about the frame's centre would lose (one value; diagonal, spherical).
+  double* offset_ratio = nullptr;
+};
+
+/// Responsibilities of a wave, component-major: element (k, row) at data[k * stride + row].
+template <class T>
+struct DeviceResponsibilities {
+  T* data = nullptr;
+  std::int64_t stride = 0;  // at least the rows of a wave rounded up to kBlockRows
+};
+
+/// Records of partial sums, block b of the wave at index b. `heads` [n_blocks, 4 + K] by Layout:
+/// weight, log-likelihood, joint, entropy, counts. `tails` [n_blocks, K D + squares] by Layout
+/// minus the heads. Tied records are double (`wide_tails`), others of type T.
+template <class T>
+struct DevicePartials {
+  double* heads = nullptr;
+  T* tails = nullptr;
+  double* wide_tails = nullptr;
+};
+
+// ---- E-step ---------------------------------------------------------------------------------
+
+/// out(k, row) = log p(x_row, k) for the rows of the wave.
+///   flops: full N K D (D + 1), tied N D (D + 1) + 3 N K D, diagonal and spherical 4 N K D
+template <class T>
+void log_joint(const CudaBackend& backend, const DeviceRows<T>& rows, const DeviceFrame<T>& frame,
+               const DeviceParameters<T>& parameters, const DeviceResponsibilities<T>& out);
+
+/// Turns log p(x, k) into q = weight * p(k | x) in place, adds up the heads of every block, and
+/// writes log p(x) of row i to log_prob[i] (null: not wanted). Rows whose densities all leave T are
+/// done again in double.
+template <class T>
+void normalise(const CudaBackend& backend, const DeviceRows<T>& rows, const DeviceFrame<T>& frame,
+               const DeviceParameters<T>& parameters, const DeviceResponsibilities<T>& resp,
+               double* log_prob, const DevicePartials<T>& partials);
+
+/// What a caller asked for, for the rows of a wave; null: not wanted. responsibilities[i * stride +
+/// k]; labels[i] the most probable component, lowest index on ties.
+template <class T>
+struct DeviceOutputs {
+  T* log_prob = nullptr;
+  T* responsibilities = nullptr;
+  std::int64_t responsibilities_stride = 0;
+  std::int32_t* labels = nullptr;
+};
+/// Copies results of normalise() (rows without weights) to the outputs.
+template <class T>
+void write_outputs(const CudaBackend& backend, std::int64_t n_rows, std::int64_t n_components,
+                   const DeviceResponsibilities<T>& resp, const double* log_prob,
+                   const DeviceOutputs<T>& outputs);
+
+/// q of an initial M-step: all of a row's weight to the nearest centroid in the distance
+/// sum_j (metric_j (x'_j − centroid_kj))², lowest index on ties. The heads get weight and counts.
+template <class T>
+void nearest_responsibilities(const CudaBackend& backend, const DeviceRows<T>& rows,
+                              const DeviceFrame<T>& frame, const T* centroids, const T* metric,
+                              std::int64_t n_components, const DeviceResponsibilities<T>& resp,
+                              const DevicePartials<T>& partials);
+
+/// q of an initial M-step: weight times random shares that sum to 1; row i of the wave is row
+/// `first` + i of the data. The same draws as the CPU's.
+template <class T>
+void random_responsibilities(const CudaBackend& backend, const DeviceRows<T>& rows,
+                             std::uint64_t seed, std::int64_t first, std::int64_t n_components,
+                             const DeviceResponsibilities<T>& resp,
+                             const DevicePartials<T>& partials);
+
+// ---- M-step ---------------------------------------------------------------------------------
+
+/// The tails of every block for given responsibilities, about parameters.shifts (full, diagonal,
+/// spherical; in the coordinates of the frame, in double, for tied). With `scatter` the tied
+/// squares are taken, which are constant over a fit; without it they are not touched.
+template <class T>
+void add_moments(const CudaBackend& backend, const DeviceRows<T>& rows, const DeviceFrame<T>& frame,
+                 const DeviceParameters<T>& parameters, const DeviceResponsibilities<T>& resp,
+                 bool scatter, const DevicePartials<T>& partials);
+
+/// E- and M-step of diagonal and spherical mixtures in one pass over the rows: heads and tails of
+/// every block, no responsibilities in memory. For K and D that fused_fits() takes.
+template <class T>
+void expectation_maximisation_diagonal(const CudaBackend& backend, const DeviceRows<T>& rows,
+                                       const DeviceFrame<T>& frame,
+                                       const DeviceParameters<T>& parameters, bool about_means,
+                                       const DevicePartials<T>& partials);
+template <class T>
+bool fused_fits(const CudaBackend& backend, Covariance covariance, std::int64_t n_components,
+                std::int64_t n_features);
+
+// ---- update ---------------------------------------------------------------------------------
+
+/// Model (gaussian_mixture.hpp) in device memory, float64, in the units of the data.
+struct DeviceModel {
+  double* weights = nullptr;      // [K]
+  double* means = nullptr;        // [K, D]
+  double* covariances = nullptr;  // as Model::covariances
+};
+
+/// What the host is told of an iteration, in one copy.
+struct UpdateStatus {
+  double weight = 0.0;
+  double log_likelihood = 0.0;  // the sums of Layout
+  double joint = 0.0;
+  double entropy = 0.0;
+  double offset_ratio = 0.0;     // of the new parameters
+  std::int64_t n_collapsed = 0;  // components that lost their rows or fell on one point
+  std::int64_t n_failed = 0;     // covariances that could not be factored
+};
+
+/// The M-step, as maximise() of host/gaussian_mixture_update.cpp, float64: `values` are the sums of
+/// Layout (rounded), taken about `shifts`. Sets the first four of `status` and n_collapsed.
+/// `scratch` holds maximise_scratch() doubles.
+template <class T>
+void maximise(const CudaBackend& backend, Covariance covariance, std::int64_t n_components,
+              std::int64_t n_features, const double* values, const double* centre,
+              const double* scale, const T* shifts, double reg_covar, double* scratch,
+              const DeviceModel& model, UpdateStatus* status);
+std::int64_t maximise_scratch(Covariance covariance, std::int64_t n_components,
+                              std::int64_t n_features);
+
+/// Factors the covariances (Cholesky, inverse, log-determinant, in float64 and the frame), as
+/// prepare() of host/gaussian_mixture_prepare.cpp. Sets n_failed and offset_ratio of `status`.
+/// `log_scale` = sum_j log scale_j. `scratch` holds factorise_scratch() doubles.
+template <class T>
+void factorise(const CudaBackend& backend, const DeviceModel& model, const double* centre,
+               const double* scale, double log_scale, double* scratch,
+               const DeviceParameters<T>& parameters, UpdateStatus* status);
+std::int64_t factorise_scratch(Covariance covariance, std::int64_t n_components,
+                               std::int64_t n_features);
+
+}  // namespace culatent::gaussian_mixture
