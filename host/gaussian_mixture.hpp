@@ -54,6 +54,9 @@ struct Moments {
   double pooled_at(std::int64_t i, std::int64_t j) const;
 };
 
+/// What a pass tells, from the sums of Layout.
+TraceEntry trace_entry(std::span<const double> sums);
+
 /// The M-step (METHODS: Gaussian mixture), reg_covar included. Components that lost their rows or
 /// fell on one point go to `collapsed`, for resolve_collapse().
 Model maximise(const Moments& moments, double reg_covar, std::vector<std::int64_t>& collapsed);

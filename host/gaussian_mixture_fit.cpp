@@ -10,6 +10,7 @@
 #include <string>
 
 #include "culatent/error.hpp"
+#include "host/gaussian_mixture_engine.hpp"
 #include "host/gaussian_mixture_init.hpp"
 #include "host/random.hpp"
 
@@ -43,7 +44,7 @@ std::string identity_of(const Options& o, const DataSummary& data) {
 std::uint64_t draw_seed() { return std::random_device{}(); }
 
 // One fit: the state that its passes share.
-template <class T>
+template <class T, class Engine>
 class Fitter {
  public:
   Fitter(const Context& context, const RowSource<T>& rows, const Options& options);
@@ -53,13 +54,9 @@ class Fitter {
   void begin();
   RunState start_run(int restart);
   void iterate(RunState& run);
-  TraceEntry pass(const Parameters<T>& parameters);
-  Parameters<T> prepare_start(const Model& model) const;
-  Parameters<T> update(const Parameters<T>& parameters, RunState& run);
-  void resize(std::int64_t n_components);
   bool notify(const char* phase, const RunState& run, double objective, double change);
-  void checkpoint(const RunState& run, bool due);
-  void checkpoint_before_pass(const RunState& run);
+  bool checkpoint_due(const RunState& run) const;
+  void checkpoint(const RunState& run);
   void keep_better(RunState run);
   Fit finish();
 
@@ -68,13 +65,10 @@ class Fitter {
   const Options& options_;
   const Clock::time_point start_ = Clock::now();
   Plan plan_;
-  CpuBackend backend_;
+  CpuBackend host_;
   DataSummary data_;
   std::optional<FitRows<T>> fit_rows_;
-  std::optional<CpuWorkspace<T>> workspace_;
-  std::optional<ExactSums> sums_;
-  std::vector<double> values_;   // sums_, rounded
-  std::vector<double> scatter_;  // tied without missing values: constant over the fit
+  std::optional<Engine> engine_;
   std::uint64_t seed_ = 0;
   std::string identity_;
   std::optional<RunState> resumed_;
@@ -85,23 +79,17 @@ class Fitter {
   Clock::time_point last_checkpoint_ = start_;
 };
 
-template <class T>
-Fitter<T>::Fitter(const Context& context, const RowSource<T>& rows, const Options& options)
+template <class T, class Engine>
+Fitter<T, Engine>::Fitter(const Context& context, const RowSource<T>& rows, const Options& options)
     : context_(context),
       rows_(rows),
       options_(options),
       plan_(plan(context, rows, options)),
-      backend_{context.threads(), plan_.n_workers} {}
+      host_{context.threads(), plan_.n_workers} {}
 
-template <class T>
-void Fitter<T>::resize(std::int64_t n_components) {
-  workspace_.emplace(backend_, options_.covariance, n_components, rows_.cols(), rows_.in_place());
-  sums_.emplace(workspace_->layout.size);
-  values_.assign(static_cast<std::size_t>(workspace_->layout.size), 0.0);
-}
-
-template <class T>
-bool Fitter<T>::notify(const char* phase, const RunState& run, double objective, double change) {
+template <class T, class Engine>
+bool Fitter<T, Engine>::notify(const char* phase, const RunState& run, double objective,
+                               double change) {
   if (stopped_ || !context_.options().observer) return !stopped_;
   Progress progress;
   progress.phase = phase;
@@ -119,10 +107,10 @@ bool Fitter<T>::notify(const char* phase, const RunState& run, double objective,
   return !stopped_;
 }
 
-template <class T>
-void Fitter<T>::begin() {
-  data_ = scan(context_, backend_, rows_, options_.weights,
-               {options_.missing, !options_.checkpoint.path.empty()});
+template <class T, class Engine>
+void Fitter<T, Engine>::begin() {
+  data_ = Engine::scan(context_, plan_, rows_, options_.weights,
+                       {options_.missing, !options_.checkpoint.path.empty()});
   fit_rows_.emplace(FitRows<T>{rows_, options_.weights, data_.weight_scale});
   const std::int64_t n_counting = kmeans::counting_rows(options_.weights, rows_.rows());
   if (n_counting < options_.n_components) {
@@ -130,6 +118,7 @@ void Fitter<T>::begin() {
                          std::to_string(options_.n_components) + " components",
                      "weights", "use fewer components (--components) or more rows");
   }
+  engine_.emplace(context_, plan_, *fit_rows_, data_.frame, options_);
   identity_ = identity_of(options_, data_);
   seed_ = options_.seed.value_or(draw_seed());
   const std::string& path = options_.checkpoint.path;
@@ -144,95 +133,41 @@ void Fitter<T>::begin() {
   if (state.has_best) best_ = std::move(state.best);
 }
 
-template <class T>
-RunState Fitter<T>::start_run(int restart) {
+template <class T, class Engine>
+RunState Fitter<T, Engine>::start_run(int restart) {
   RunState run;
   run.restart = restart;
   const double nan = std::numeric_limits<double>::quiet_NaN();
-  resize(options_.n_components);
-  const InitContext<T> init{
-      context_,    backend_, *fit_rows_,
-      data_.frame, options_, *workspace_,
-      *sums_,      values_,  [&](double inertia) { return notify("init", run, inertia, nan); }};
-  run.model = initial_model(init, random::restart_seed(seed_, restart), scatter_, run.n_collapsed);
+  const InitContext<T, Engine> init{
+      host_,    *fit_rows_, data_.frame,
+      options_, *engine_,   [&](double inertia) { return notify("init", run, inertia, nan); }};
+  run.model = initial_model(init, random::restart_seed(seed_, restart), run.n_collapsed);
   return run;
 }
 
-template <class T>
-Parameters<T> Fitter<T>::prepare_start(const Model& model) const {
-  std::vector<std::int64_t> failed;
-  Parameters<T> parameters = prepare<T>(backend_, model, data_.frame, options_.missing, failed);
-  if (!failed.empty()) throw_singular(model, failed, "start");
-  return parameters;
-}
-
-// One pass over the rows: the E-step at the parameters and the sums of the next M-step.
-template <class T>
-TraceEntry Fitter<T>::pass(const Parameters<T>& parameters) {
-  const bool tied = options_.covariance == Covariance::tied;
-  const bool scatter = tied && scatter_.empty();
-  row_pass(context_, Communicator(), *fit_rows_, *sums_, [&](const RowChunk<T>& chunk) {
-    expectation_maximisation(backend_, *workspace_, chunk, data_.frame, parameters, scatter,
-                             *sums_);
-  });
-  sums_->round(values_);
-  const auto squares = values_.begin() + workspace_->layout.squares;
-  if (scatter && !options_.missing) scatter_.assign(squares, values_.end());
-  if (tied && !scatter) std::copy(scatter_.begin(), scatter_.end(), squares);
-  const double weight = values_[Layout::kWeight];
-  TraceEntry entry;
-  entry.log_likelihood = values_[Layout::kLogLikelihood] / weight;
-  entry.entropy = values_[Layout::kEntropy] / weight;
-  entry.elbo = values_[Layout::kJoint] / weight + entry.entropy;
-  entry.free_energy = -entry.elbo;
-  return entry;
-}
-
-template <class T>
-Parameters<T> Fitter<T>::update(const Parameters<T>& parameters, RunState& run) {
-  Matrix<double> shifts(parameters.n_components, parameters.n_features);
-  std::copy(parameters.shifts.data(), parameters.shifts.data() + shifts.size(), shifts.data());
-  const Moments moments{workspace_->layout, values_, options_.covariance, data_.frame, shifts};
-  ++run.iteration;
-  Parameters<T> next = maximise_and_factor<T>(backend_, moments, options_, run.iteration, run.model,
-                                              run.n_collapsed);
-  if (run.model.n_components() != parameters.n_components) resize(run.model.n_components());
-  return next;
-}
-
-template <class T>
-void Fitter<T>::checkpoint(const RunState& run, bool due) {
+template <class T, class Engine>
+bool Fitter<T, Engine>::checkpoint_due(const RunState& run) const {
   const CheckpointOptions& options = options_.checkpoint;
-  if (options.path.empty()) return;
-  if (options.every_iterations > 0) due = due || run.iteration % options.every_iterations == 0;
-  if (options.every_iterations == 0) {
-    due = due || seconds_since(last_checkpoint_) >= options.every_seconds;
-  }
-  if (!due) return;
+  if (options.path.empty()) return false;
+  if (options.every_iterations > 0) return run.iteration % options.every_iterations == 0;
+  return seconds_since(last_checkpoint_) >= options.every_seconds;
+}
+
+template <class T, class Engine>
+void Fitter<T, Engine>::checkpoint(const RunState& run) {
+  if (options_.checkpoint.path.empty()) return;
   Checkpoint state{seed_, run, best_.has_value(), best_.value_or(RunState{})};
-  save_checkpoint(options.path, identity_, state);
+  save_checkpoint(options_.checkpoint.path, identity_, state);
   last_checkpoint_ = Clock::now();
 }
 
-// What a resumed fit needs to take the last pass again.
-template <class T>
-void Fitter<T>::checkpoint_before_pass(const RunState& run) {
-  RunState before = run;
-  before.trace.pop_back();
-  checkpoint(before, true);
-}
-
 // EM from run.model until it converges, max_iter, or the observer stops it.
-template <class T>
-void Fitter<T>::iterate(RunState& run) {
-  if (workspace_->layout.size !=
-      Layout(options_.covariance, run.model.n_components(), rows_.cols()).size) {
-    resize(run.model.n_components());
-  }
-  Parameters<T> parameters = prepare_start(run.model);
+template <class T, class Engine>
+void Fitter<T, Engine>::iterate(RunState& run) {
+  engine_->load(run.model);
   for (;;) {
     const Clock::time_point begin = Clock::now();
-    const TraceEntry entry = pass(parameters);
+    const TraceEntry entry = engine_->pass();
     if (!std::isfinite(entry.log_likelihood) || !std::isfinite(entry.elbo)) {
       throw data_error("the log-likelihood is not finite",
                        "iteration " + std::to_string(run.iteration),
@@ -246,30 +181,38 @@ void Fitter<T>::iterate(RunState& run) {
     ++n_passes_;
     const bool stopped_before = stopped_;
     const bool proceed = notify("fit", run, entry.log_likelihood, change);
-    if (run.converged || run.iteration >= options_.max_iter) return;
+    if (run.converged || run.iteration >= options_.max_iter) break;
     if (!proceed) {
-      if (!stopped_before) checkpoint_before_pass(run);  // otherwise its start was cut short
-      return;
+      if (stopped_before) break;  // its start was cut short: not one to go on from
+      run.model = engine_->model();
+      RunState before = run;
+      before.trace.pop_back();  // a resumed fit takes the last pass again
+      checkpoint(before);
+      break;
     }
     const Clock::time_point updating = Clock::now();
     // The update of a converged fit is done all the same, as scikit-learn does.
     run.converged = std::abs(change) < options_.tol;
-    parameters = update(parameters, run);
+    engine_->update(++run.iteration, run.n_collapsed);
     fit_seconds_ += seconds_since(updating);
-    checkpoint(run, false);
+    if (checkpoint_due(run)) {
+      run.model = engine_->model();
+      checkpoint(run);
+    }
   }
+  run.model = engine_->model();
 }
 
-template <class T>
-void Fitter<T>::keep_better(RunState run) {
+template <class T, class Engine>
+void Fitter<T, Engine>::keep_better(RunState run) {
   if (best_ && best_->trace.back().log_likelihood >= run.trace.back().log_likelihood) {
     return;
   }
   best_ = std::move(run);
 }
 
-template <class T>
-Fit Fitter<T>::run() {
+template <class T, class Engine>
+Fit Fitter<T, Engine>::run() {
   begin();
   const bool complete_start = !options_.start.covariances.empty();
   const int n_restarts = complete_start ? 1 : options_.n_init;
@@ -278,11 +221,10 @@ Fit Fitter<T>::run() {
     if (resumed_) {
       run = std::move(*resumed_);
       resumed_.reset();
-      resize(run.model.n_components());
     } else {
       run = start_run(restart);
       // The best so far would be lost; but a start that was cut short is not one to go on from.
-      if (!stopped_) checkpoint(run, restart > 0);
+      if (!stopped_ && (restart > 0 || checkpoint_due(run))) checkpoint(run);
     }
     iterate(run);
     keep_better(std::move(run));
@@ -291,8 +233,8 @@ Fit Fitter<T>::run() {
   return finish();
 }
 
-template <class T>
-Fit Fitter<T>::finish() {
+template <class T, class Engine>
+Fit Fitter<T, Engine>::finish() {
   Fit fit;
   fit.model = std::move(best_->model);
   fit.trace = std::move(best_->trace);
@@ -327,7 +269,7 @@ Fit Fitter<T>::finish() {
 
 template <class T>
 Fit fit(const Context& context, const RowSource<T>& rows, const Options& options) {
-  return Fitter<T>(context, rows, options).run();
+  return Fitter<T, CpuEngine<T>>(context, rows, options).run();
 }
 
 template <class T>

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "culatent/error.hpp"
+#include "host/gaussian_mixture_engine.hpp"
 #include "host/random.hpp"
 
 namespace culatent::gaussian_mixture {
@@ -41,8 +42,8 @@ Matrix<double> widen(const Matrix<T>& m) {
 }
 
 // Empty for Init::random.
-template <class T>
-Matrix<T> initial_centroids(const InitContext<T>& init, std::span<const T> metric,
+template <class T, class Engine>
+Matrix<T> initial_centroids(const InitContext<T, Engine>& init, std::span<const T> metric,
                             std::uint64_t seed) {
   const Options& options = init.options;
   if (options.start.means.rows() > 0) return to_frame<T>(options.start.means, init.frame);
@@ -51,13 +52,12 @@ Matrix<T> initial_centroids(const InitContext<T>& init, std::span<const T> metri
   const std::int64_t d = init.rows.source.cols();
   const std::int64_t k = options.n_components;
   if (options.init == Init::random_rows) {
-    return kmeans::sample_rows(init.backend, init.rows, init.frame, seed, k).rows;
+    return init.engine.sample_rows(seed, k).rows;
   }
-  const auto sample =
-      kmeans::sample_rows(init.backend, init.rows, init.frame, seed, kmeans::seeding_rows(n, k, d));
-  Matrix<T> centroids = kmeans::choose_seeds(init.backend, sample, metric, seed, k);
+  const auto sample = init.engine.sample_rows(seed, kmeans::seeding_rows(n, k, d));
+  Matrix<T> centroids = kmeans::choose_seeds(init.host, sample, metric, seed, k);
   if (options.init == Init::kmeans) {
-    kmeans::lloyd(init.context, init.backend, init.rows, init.frame, metric, {}, centroids,
+    kmeans::lloyd(init.engine.assigner(metric, k), init.rows, init.frame, {}, centroids,
                   init.proceed);
   }
   return centroids;
@@ -65,8 +65,8 @@ Matrix<T> initial_centroids(const InitContext<T>& init, std::span<const T> metri
 
 }  // namespace
 
-template <class T>
-Model initial_model(const InitContext<T>& init, std::uint64_t seed, std::vector<double>& scatter,
+template <class T, class Engine>
+Model initial_model(const InitContext<T, Engine>& init, std::uint64_t seed,
                     std::int64_t& n_collapsed) {
   const Options& options = init.options;
   const Start& start = options.start;
@@ -84,24 +84,12 @@ Model initial_model(const InitContext<T>& init, std::uint64_t seed, std::vector<
   }
   const std::vector<T> metric = metric_of<T>(init.frame);
   const Matrix<T> centroids = initial_centroids(init, std::span<const T>(metric), seed);
-  Parameters<T> parameters;
-  parameters.covariance = options.covariance;
-  parameters.n_components = k;
-  parameters.n_features = init.rows.source.cols();
-  parameters.shifts = centroids.rows() > 0 ? centroids : Matrix<T>(k, parameters.n_features);
+  const Matrix<T> points = centroids.rows() > 0 ? centroids : Matrix<T>(k, init.rows.source.cols());
   const InitialResponsibilities<T> responsibilities{centroids.rows() > 0 ? &centroids : nullptr,
                                                     metric, seed};
-  row_pass(init.context, Communicator(), init.rows, init.sums, [&](const RowChunk<T>& chunk) {
-    initial_maximisation(init.backend, init.workspace, chunk, init.frame, parameters,
-                         responsibilities, init.sums);
-  });
-  init.sums.round(init.values);
-  const Layout& layout = init.workspace.layout;
-  if (options.covariance == Covariance::tied && !options.missing) {
-    scatter.assign(init.values.begin() + layout.squares, init.values.end());
-  }
-  const Matrix<double> shifts = widen(parameters.shifts);
-  const Moments moments{layout, init.values, options.covariance, init.frame, shifts};
+  const std::span<const double> sums = init.engine.initial_maximisation(points, responsibilities);
+  const Matrix<double> shifts = widen(points);
+  const Moments moments{init.engine.layout(), sums, options.covariance, init.frame, shifts};
   Model model;
   if (start.means.rows() == 0 && options.init == Init::random_rows) {
     // Every component starts as all rows do, around a row of its own.
@@ -119,7 +107,7 @@ Model initial_model(const InitContext<T>& init, std::uint64_t seed, std::vector<
     }
     return model;
   }
-  maximise_and_factor<T>(init.backend, moments, options, 0, model, n_collapsed);
+  maximise_and_factor<T>(init.host, moments, options, 0, model, n_collapsed);
   if (model.n_components() == k) {
     if (start.means.rows() > 0) model.means = start.means;
     if (!start.weights.empty()) model.weights = start.weights;
@@ -138,9 +126,8 @@ std::int64_t init_bytes(std::int64_t n_rows, std::int64_t n_features, bool in_pl
          ExactSums::bytes(kmeans::Layout(k, n_features).size);
 }
 
-#define CULATENT_INSTANTIATE(T)                                                            \
-  template Model initial_model(const InitContext<T>&, std::uint64_t, std::vector<double>&, \
-                               std::int64_t&);                                             \
+#define CULATENT_INSTANTIATE(T)                                                                    \
+  template Model initial_model(const InitContext<T, CpuEngine<T>>&, std::uint64_t, std::int64_t&); \
   template std::int64_t init_bytes<T>(std::int64_t, std::int64_t, bool, int, const Options&);
 CULATENT_INSTANTIATE(float)
 CULATENT_INSTANTIATE(double)

@@ -4,29 +4,24 @@
 
 #include "host/gaussian_mixture.hpp"
 #include "host/kmeans.hpp"
-#include "kernels/cpu/gaussian_mixture.hpp"
 
 namespace culatent::gaussian_mixture {
 
-/// What an initialisation works with.
-template <class T>
+/// What an initialisation works with. Engine is CpuEngine<T> or CudaEngine<T>.
+template <class T, class Engine>
 struct InitContext {
-  const Context& context;
-  const CpuBackend& backend;
+  const CpuBackend& host;
   const FitRows<T>& rows;
   const Frame& frame;
   const Options& options;
-  CpuWorkspace<T>& workspace;
-  ExactSums& sums;
-  std::vector<double>& values;          ///< `sums`, rounded
+  Engine& engine;
   std::function<bool(double)> proceed;  ///< told the inertia after each k-means pass
 };
 
 /// The parameters that restart `restart` begins at, by Options::start and Options::init: centroids,
-/// then one M-step of the rows' nearest centroid (Init::random: of random responsibilities). For
-/// tied models `scatter` receives the sum of w x xᵀ over all rows.
-template <class T>
-Model initial_model(const InitContext<T>& init, std::uint64_t seed, std::vector<double>& scatter,
+/// then one M-step of the rows' nearest centroid (Init::random: of random responsibilities).
+template <class T, class Engine>
+Model initial_model(const InitContext<T, Engine>& init, std::uint64_t seed,
                     std::int64_t& n_collapsed);
 
 /// Bytes that initial_model() takes beyond the workspace.

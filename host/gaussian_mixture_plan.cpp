@@ -4,6 +4,7 @@
 
 #include "culatent/error.hpp"
 #include "host/gaussian_mixture_init.hpp"
+#include "kernels/cpu/gaussian_mixture.hpp"
 
 namespace culatent::gaussian_mixture {
 namespace {

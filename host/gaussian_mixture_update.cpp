@@ -140,6 +140,16 @@ double Moments::pooled_at(std::int64_t i, std::int64_t j) const {
   return sum / weight;
 }
 
+TraceEntry trace_entry(std::span<const double> sums) {
+  const double weight = sums[Layout::kWeight];
+  TraceEntry entry;
+  entry.log_likelihood = sums[Layout::kLogLikelihood] / weight;
+  entry.entropy = sums[Layout::kEntropy] / weight;
+  entry.elbo = sums[Layout::kJoint] / weight + entry.entropy;
+  entry.free_energy = -entry.elbo;
+  return entry;
+}
+
 Model maximise(const Moments& m, double reg_covar, std::vector<std::int64_t>& collapsed) {
   const std::int64_t n_components = m.shifts.rows();
   const std::int64_t d = m.shifts.cols();

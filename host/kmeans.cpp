@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <memory>
 
 #include "host/random.hpp"
 
@@ -183,31 +184,48 @@ Matrix<T> choose_seeds(const CpuBackend& backend, const RowSample<T>& sample,
 }
 
 template <class T>
-LloydResult lloyd(const Context& context, const CpuBackend& backend, const FitRows<T>& rows,
-                  const Frame& frame, std::span<const T> metric, const LloydOptions& options,
-                  Matrix<T>& centroids, const std::function<bool(double)>& proceed) {
+AssignRows<T> cpu_assigner(const Context& context, const CpuBackend& backend,
+                           const FitRows<T>& rows, const Frame& frame, std::span<const T> metric,
+                           std::int64_t n_clusters) {
+  const std::int64_t d = rows.source.cols();
+  struct State {
+    std::vector<CpuScratch<T>> workspace;
+    ExactSums sums;
+  };
+  const auto state = std::make_shared<State>(State{{}, ExactSums(Layout(n_clusters, d).size)});
+  for (int worker = 0; worker < backend.n_workers; ++worker) {
+    state->workspace.emplace_back(n_clusters, d, rows.source.in_place());
+  }
+  return [=, &context, &rows, &frame](const Matrix<T>& centroids, std::span<double> sums,
+                                      Farthest& farthest) {
+    row_pass(context, Communicator(), rows, state->sums, [&](const RowChunk<T>& chunk) {
+      assign(backend, state->workspace, chunk, frame, metric, centroids, state->sums, farthest);
+    });
+    state->sums.round(sums);
+  };
+}
+
+template <class T>
+LloydResult lloyd(const AssignRows<T>& assign, const FitRows<T>& rows, const Frame& frame,
+                  const LloydOptions& options, Matrix<T>& centroids,
+                  const std::function<bool(double)>& proceed) {
   const std::int64_t n_clusters = centroids.rows();
   const std::int64_t d = centroids.cols();
   const Layout layout(n_clusters, d);
-  std::vector<CpuScratch<T>> workspace;
-  for (int worker = 0; worker < backend.n_workers; ++worker) {
-    workspace.emplace_back(n_clusters, d, rows.source.in_place());
-  }
-  ExactSums sums(layout.size);
+  std::vector<double> sums(static_cast<std::size_t>(layout.size));
+  const auto value = [&](std::int64_t i) { return sums[static_cast<std::size_t>(i)]; };
   LloydResult result;
   double last = std::numeric_limits<double>::infinity();
   while (result.n_iter < options.max_iter) {
     Farthest farthest;
-    row_pass(context, Communicator(), rows, sums, [&](const RowChunk<T>& chunk) {
-      assign(backend, workspace, chunk, frame, metric, centroids, sums, farthest);
-    });
+    assign(centroids, sums, farthest);
     ++result.n_iter;
     bool relocated = false;
     for (std::int64_t k = 0; k < n_clusters; ++k) {
-      const double count = sums.value(Layout::counts + k);
+      const double count = value(Layout::counts + k);
       if (count > 0.0) {
         for (std::int64_t j = 0; j < d; ++j) {
-          centroids(k, j) = static_cast<T>(sums.value(layout.sums + k * d + j) / count);
+          centroids(k, j) = static_cast<T>(value(layout.sums + k * d + j) / count);
         }
       } else if (!relocated && farthest.distance > 0.0) {
         // One a pass: the next farthest row is known only after this one has its own centroid.
@@ -217,7 +235,7 @@ LloydResult lloyd(const Context& context, const CpuBackend& backend, const FitRo
         ++result.n_relocated;
       }
     }
-    result.inertia = sums.value(Layout::kInertia);
+    result.inertia = value(Layout::kInertia);
     const bool settled = last - result.inertia <= options.tol * result.inertia;
     last = result.inertia;
     if (!proceed(result.inertia) || (settled && !relocated)) break;
@@ -225,14 +243,15 @@ LloydResult lloyd(const Context& context, const CpuBackend& backend, const FitRo
   return result;
 }
 
-#define CULATENT_INSTANTIATE(T)                                                                  \
-  template RowSample<T> sample_rows(const CpuBackend&, const FitRows<T>&, const Frame&,          \
-                                    std::uint64_t, std::int64_t);                                \
-  template Matrix<T> choose_seeds(const CpuBackend&, const RowSample<T>&, std::span<const T>,    \
-                                  std::uint64_t, std::int64_t);                                  \
-  template LloydResult lloyd(const Context&, const CpuBackend&, const FitRows<T>&, const Frame&, \
-                             std::span<const T>, const LloydOptions&, Matrix<T>&,                \
-                             const std::function<bool(double)>&);
+#define CULATENT_INSTANTIATE(T)                                                               \
+  template RowSample<T> sample_rows(const CpuBackend&, const FitRows<T>&, const Frame&,       \
+                                    std::uint64_t, std::int64_t);                             \
+  template Matrix<T> choose_seeds(const CpuBackend&, const RowSample<T>&, std::span<const T>, \
+                                  std::uint64_t, std::int64_t);                               \
+  template AssignRows<T> cpu_assigner(const Context&, const CpuBackend&, const FitRows<T>&,   \
+                                      const Frame&, std::span<const T>, std::int64_t);        \
+  template LloydResult lloyd(const AssignRows<T>&, const FitRows<T>&, const Frame&,           \
+                             const LloydOptions&, Matrix<T>&, const std::function<bool(double)>&);
 CULATENT_INSTANTIATE(float)
 CULATENT_INSTANTIATE(double)
 #undef CULATENT_INSTANTIATE

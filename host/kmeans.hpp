@@ -37,6 +37,18 @@ template <class T>
 Matrix<T> choose_seeds(const CpuBackend& backend, const RowSample<T>& sample,
                        std::span<const T> metric, std::uint64_t seed, std::int64_t n_clusters);
 
+/// One pass over the rows at the given centroids: fills the sums of Layout, rounded, and notes the
+/// farthest row.
+template <class T>
+using AssignRows =
+    std::function<void(const Matrix<T>& centroids, std::span<double> sums, Farthest& farthest)>;
+
+/// Passes on the CPU, with scratch of their own.
+template <class T>
+AssignRows<T> cpu_assigner(const Context& context, const CpuBackend& backend,
+                           const FitRows<T>& rows, const Frame& frame, std::span<const T> metric,
+                           std::int64_t n_clusters);
+
 struct LloydOptions {
   int max_iter = 30;
   double tol = 1e-4;  ///< stop when the inertia falls by less than this share of itself
@@ -50,8 +62,8 @@ struct LloydResult {
 /// Lloyd's iterations over all rows from `centroids`, which become the result. `proceed` is asked
 /// after every pass (inertia) and may end them.
 template <class T>
-LloydResult lloyd(const Context& context, const CpuBackend& backend, const FitRows<T>& rows,
-                  const Frame& frame, std::span<const T> metric, const LloydOptions& options,
-                  Matrix<T>& centroids, const std::function<bool(double)>& proceed);
+LloydResult lloyd(const AssignRows<T>& assign, const FitRows<T>& rows, const Frame& frame,
+                  const LloydOptions& options, Matrix<T>& centroids,
+                  const std::function<bool(double)>& proceed);
 
 }  // namespace culatent::kmeans
