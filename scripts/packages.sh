@@ -11,7 +11,7 @@ the command and its reports: libcli11-dev libfmt-dev libpng-dev
 the words of the demo, and tests: python3
 END
       ;;
-    test) echo "tests: libgtest-dev" ;;
+    test) printf "%s\n" "tests: libgtest-dev" "threads of the CUDA stand-in: libboost-context-dev" ;;
     bench) echo "benchmarks: libbenchmark-dev" ;;
     check) cat <<'END'
 fuzzing and formatting: clang libclang-rt-dev clang-format

@@ -1,0 +1,43 @@
+# How kernels are compiled against the stand-in. Other folders may ask if(TARGET simt_plain).
+get_directory_property(options_of_all COMPILE_OPTIONS)
+if(options_of_all MATCHES "-fsanitize")
+  message(STATUS "simt tests left out: they have sanitized builds of their own")
+else()
+  find_package(Boost 1.70 QUIET COMPONENTS context)
+  if(NOT Boost_CONTEXT_FOUND)
+    message(STATUS "simt tests left out: no Boost.Context (Debian: libboost-context-dev)")
+  endif()
+endif()
+
+# simt_wrap_kernels(VARIABLE DIRECTORY KERNELS...): writes DIRECTORY/<stem>.cpp for each kernel
+# source, one line that includes it, and sets VARIABLE to the list. A compiler takes a .cu file for
+# C++ in no other way that leaves the same file to nvcc in the same folder.
+function(simt_wrap_kernels variable directory)
+  set(wrappers)
+  foreach(kernel ${ARGN})
+    cmake_path(ABSOLUTE_PATH kernel BASE_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR} NORMALIZE)
+    cmake_path(GET kernel STEM LAST_ONLY stem)
+    set(wrapper ${directory}/${stem}.cpp)
+    file(CONFIGURE OUTPUT ${wrapper} CONTENT "#include \"${kernel}\"\n")
+    list(APPEND wrappers ${wrapper})
+  endforeach()
+  set(${variable} ${wrappers} PARENT_SCOPE)
+endfunction()
+
+# simt_compile(TARGET plain|asan|check): compiles a target that holds kernels for one variant.
+#   plain  fast                asan  AddressSanitizer and UndefinedBehaviorSanitizer
+#   check  races, uninitialised reads, bounds; -fsanitize=thread makes the compiler call the checker
+function(simt_compile target variant)
+  set(options_plain -O2)
+  set(options_asan -O1 -fno-omit-frame-pointer -fsanitize=address,undefined
+                   -fno-sanitize-recover=undefined)
+  set(options_check -O1 -fsanitize=thread)
+  if(NOT DEFINED options_${variant})
+    message(FATAL_ERROR "simt_compile: '${variant}' is none of plain, asan, check")
+  endif()
+  # -ffp-contract=off: __fmul_rn and its like must round; -g: diagnostics name lines.
+  target_compile_options(
+    ${target} PRIVATE ${options_${variant}} -g -ffp-contract=off -fno-strict-aliasing
+                      -Wno-unknown-pragmas)
+  target_link_libraries(${target} PUBLIC simt_${variant})
+endfunction()
