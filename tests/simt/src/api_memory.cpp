@@ -74,8 +74,10 @@ void copy_rows(Rows to, const char* from, std::size_t from_pitch, Extent extent)
   const DeviceAccess access;
   for (std::size_t row = 0; row < extent.height; ++row) {
     char* begin = to.begin + row * to.pitch;
-    std::memcpy(begin, from + row * from_pitch, extent.width);
+    const char* source = from + row * from_pitch;
+    std::memcpy(begin, source, extent.width);
     mark_written(begin, extent.width);
+    if (hooks.copied && device_region.contains(source)) hooks.copied(begin, source, extent.width);
   }
 }
 

@@ -179,6 +179,7 @@ struct Hooks {
   void (*allocated)(const void* begin, std::size_t bytes) = nullptr;
   void (*freed)(const void* begin, std::size_t bytes) = nullptr;
   void (*written)(const void* begin, std::size_t bytes) = nullptr;  ///< by the host or a copy
+  void (*copied)(const void* to, const void* from, std::size_t bytes) = nullptr;  ///< off a device
   void (*pending)(const void* begin, std::size_t bytes) = nullptr;  ///< cp.async under way
   void (*fence)() = nullptr;
   void (*access)(const void* begin, std::size_t bytes, Access access, Where where) = nullptr;
