@@ -6,6 +6,8 @@
 #include <span>
 #include <vector>
 
+#include "host/exact_sum_bins.hpp"
+
 namespace culatent {
 
 /// A vector of sums whose bits do not depend on the order of the additions: what makes a fit give
@@ -34,17 +36,9 @@ class ExactSums {
   static std::int64_t bytes(std::int64_t size);
 
  private:
-  struct Sum {
-    std::int64_t bins[3] = {0, 0, 0};  // bins[0] holds the bits of bin `top`
-    std::int64_t top = 0;
-  };
-  static void add_to(Sum& sum, double value);
-  static void raise(Sum& sum, std::int64_t top);
-  static double value_of(const Sum& sum);
-
-  std::vector<Sum> sums_;
-  std::unique_ptr<std::mutex[]>
-      locks_;  // one for each kStripe sums, so that threads share one vector
+  std::vector<ExactSumBins> sums_;
+  // One for each kStripe sums, so that threads share one vector.
+  std::unique_ptr<std::mutex[]> locks_;
 };
 
 }  // namespace culatent
