@@ -2,17 +2,15 @@
 
 #include <cstdint>
 
+#include "host/exact_sum_bins.hpp"
 #include "kernels/backend.hpp"
 
 /// ExactSums (host/exact_sums.hpp) in device memory: the same bins, so the same bits for any order
 /// of the additions.
 namespace culatent {
 
-/// One sum: `top` is the exponent bin that bins[0] stands for; same meaning as in ExactSums.
-struct DeviceSum {
-  std::int64_t bins[3];
-  std::int64_t top;
-};
+/// One sum; all zero bytes: nothing added yet.
+using DeviceSum = ExactSumBins;
 
 /// sums[i] += partials[b * stride + i] for the blocks 0 ≤ b < n_blocks and 0 ≤ i < size. T is float
 /// or double. NaN and infinities do to a sum what they do to a plain one.
