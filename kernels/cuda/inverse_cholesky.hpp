@@ -12,7 +12,8 @@ namespace culatent {
 /// and of which the lower triangle is read: W = L⁻¹ with L Lᵀ = A_m, in float64, W_ij rounded to T
 /// at inverse[(m D + j) D + i] (the transpose), zero for j > i, and log |L| to log_determinants[m].
 /// A matrix with a pivot that is not finite or not above float64's epsilon times its diagonal has
-/// none: NaN, and zeros for W. `scratch` holds inverse_cholesky_scratch() doubles.
+/// none: NaN, and zeros for W. `scratch` holds inverse_cholesky_scratch() doubles,
+/// aligned to 16 bytes.
 ///   flops: 2/3 D³ a matrix     bytes: D² (8 + sizeof(T)) a matrix while D ≤ 64
 template <class T>
 void inverse_cholesky(const CudaBackend& backend, const double* matrices, std::int64_t n_matrices,
