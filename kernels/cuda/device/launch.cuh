@@ -33,7 +33,7 @@ void check(cudaError_t status, const char* what,
            const std::source_location& where = std::source_location::current());
 
 template <class T>
-constexpr T div_up(T a, T b) {
+__host__ __device__ constexpr T div_up(T a, T b) {
   return (a + b - 1) / b;
 }
 
