@@ -31,13 +31,26 @@ function(simt_compile target variant)
   set(options_plain -O2)
   set(options_asan -O1 -fno-omit-frame-pointer -fsanitize=address,undefined
                    -fno-sanitize-recover=undefined)
-  set(options_check -O1 -fsanitize=thread)
+  set(options_check -O1 -fsanitize=thread,alignment,bounds)
   if(NOT DEFINED options_${variant})
     message(FATAL_ERROR "simt_compile: '${variant}' is none of plain, asan, check")
   endif()
   # -ffp-contract=off: __fmul_rn and its like must round; -g: diagnostics name lines.
   target_compile_options(
-    ${target} PRIVATE ${options_${variant}} -g -ffp-contract=off -fno-strict-aliasing
+    ${target} PRIVATE ${options_${variant}} -gdwarf-4 -ffp-contract=off -fno-strict-aliasing
                       -Wno-unknown-pragmas)
   target_link_libraries(${target} PUBLIC simt_${variant})
+endfunction()
+
+# simt_add_tests(TARGET plain|asan|check SECONDS): ctest runs of a test program, labelled simt, one
+# for each order of threads that the variant is worth running in.
+function(simt_add_tests target variant seconds)
+  set(orders_plain forward reverse random)
+  set(orders_asan random)
+  set(orders_check forward)
+  foreach(order ${orders_${variant}})
+    add_test(NAME ${target}.${order} COMMAND ${target})
+    set_tests_properties(${target}.${order} PROPERTIES ENVIRONMENT SIMT_ORDER=${order} LABELS simt
+                                                       TIMEOUT ${seconds})
+  endforeach()
 endfunction()

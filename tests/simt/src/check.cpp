@@ -73,7 +73,7 @@ void for_each_word(std::size_t offset, std::size_t count, Part part) {
 
 // ---- reports ------------------------------------------------------------------------------------
 
-enum class Finding { kRace, kBounds, kUninitialised, kHost, kMisaligned };
+enum class Finding { kRace, kBounds, kUninitialised, kHost };
 [[gnu::init_priority(200)]] std::set<std::tuple<Finding, Site, Site>> reported;
 
 // Each pair of source lines is reported once a launch.
@@ -276,7 +276,7 @@ struct Install {
     hooks.copied = check_copied;
     hooks.access = [](const void* begin, std::size_t bytes, Access access, Where where) {
       if (access == Access::kAtomic) order_atomic(begin);
-      touch(begin, bytes, access, site_of(where));
+      touch(begin, bytes, access, site_of(where.file_name(), where.line()));
     };
   }
 };
@@ -285,12 +285,6 @@ const Install install;
 }  // namespace
 
 void forget_reports() { reported.clear(); }
-
-void report_misaligned(const void* begin, std::size_t bytes, Site site) {
-  if (!is_new(Finding::kMisaligned, site)) return;
-  report("misaligned", "access of %zu bytes at %p, %s: not a multiple of that", bytes, begin,
-         site_text(site).c_str());
-}
 
 void touch(const void* begin, std::size_t bytes, Access access, Site site) {
   Checked* memory = checked_at(begin);

@@ -18,7 +18,7 @@ namespace simt::detail {
 /// 0: unknown; otherwise an address in the program or a source location, numbered.
 using Site = std::uint32_t;
 Site site_of(const void* return_address);
-Site site_of(const Where& where);
+Site site_of(const char* file, unsigned line);
 std::string site_text(Site site);      ///< "file.cu:12"
 bool in_program(const void* pointer);  ///< code, constants and variables of the program itself
 
@@ -47,7 +47,6 @@ void install_order();
 
 /// The running thread reads or writes these bytes.
 void touch(const void* begin, std::size_t bytes, Access access, Site site);
-void report_misaligned(const void* begin, std::size_t bytes, Site site);
 void forget_reports();  ///< at a launch: each pair of source lines is reported once in each
 
 }  // namespace simt::detail

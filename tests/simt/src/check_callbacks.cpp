@@ -13,45 +13,33 @@ using simt::detail::touch;
 
 namespace {
 
-// Aligned accesses that turn out not to be: a GPU stops there.
-void touch_aligned(const void* begin, std::size_t bytes, Access access, const void* caller) {
-  if (self == nullptr) return;
-  if (reinterpret_cast<std::uintptr_t>(begin) % bytes != 0) {
-    simt::detail::report_misaligned(begin, bytes, site_of(caller));
-  }
-  touch(begin, bytes, access, site_of(caller));
-}
-void touch_any(const void* begin, std::size_t bytes, Access access, const void* caller) {
+void touch_from(const void* begin, std::size_t bytes, Access access, const void* caller) {
   if (self != nullptr && bytes > 0) touch(begin, bytes, access, site_of(caller));
 }
 
 }  // namespace
 
 #define SIMT_CALLER __builtin_return_address(0)
-#define SIMT_CALLBACKS(bytes)                                 \
-  void __tsan_read##bytes(void* begin) {                      \
-    touch_aligned(begin, bytes, Access::kRead, SIMT_CALLER);  \
-  }                                                           \
-  void __tsan_write##bytes(void* begin) {                     \
-    touch_aligned(begin, bytes, Access::kWrite, SIMT_CALLER); \
-  }                                                           \
-  void __tsan_volatile_read##bytes(void* begin) {             \
-    touch_aligned(begin, bytes, Access::kRead, SIMT_CALLER);  \
-  }                                                           \
-  void __tsan_volatile_write##bytes(void* begin) {            \
-    touch_aligned(begin, bytes, Access::kWrite, SIMT_CALLER); \
-  }                                                           \
-  void __tsan_unaligned_read##bytes(void* begin) {            \
-    touch_any(begin, bytes, Access::kRead, SIMT_CALLER);      \
-  }                                                           \
-  void __tsan_unaligned_write##bytes(void* begin) {           \
-    touch_any(begin, bytes, Access::kWrite, SIMT_CALLER);     \
-  }                                                           \
-  void __tsan_unaligned_volatile_read##bytes(void* begin) {   \
-    touch_any(begin, bytes, Access::kRead, SIMT_CALLER);      \
-  }                                                           \
-  void __tsan_unaligned_volatile_write##bytes(void* begin) {  \
-    touch_any(begin, bytes, Access::kWrite, SIMT_CALLER);     \
+#define SIMT_CALLBACKS(bytes)                                                                      \
+  void __tsan_read##bytes(void* begin) { touch_from(begin, bytes, Access::kRead, SIMT_CALLER); }   \
+  void __tsan_write##bytes(void* begin) { touch_from(begin, bytes, Access::kWrite, SIMT_CALLER); } \
+  void __tsan_volatile_read##bytes(void* begin) {                                                  \
+    touch_from(begin, bytes, Access::kRead, SIMT_CALLER);                                          \
+  }                                                                                                \
+  void __tsan_volatile_write##bytes(void* begin) {                                                 \
+    touch_from(begin, bytes, Access::kWrite, SIMT_CALLER);                                         \
+  }                                                                                                \
+  void __tsan_unaligned_read##bytes(void* begin) {                                                 \
+    touch_from(begin, bytes, Access::kRead, SIMT_CALLER);                                          \
+  }                                                                                                \
+  void __tsan_unaligned_write##bytes(void* begin) {                                                \
+    touch_from(begin, bytes, Access::kWrite, SIMT_CALLER);                                         \
+  }                                                                                                \
+  void __tsan_unaligned_volatile_read##bytes(void* begin) {                                        \
+    touch_from(begin, bytes, Access::kRead, SIMT_CALLER);                                          \
+  }                                                                                                \
+  void __tsan_unaligned_volatile_write##bytes(void* begin) {                                       \
+    touch_from(begin, bytes, Access::kWrite, SIMT_CALLER);                                         \
   }
 
 // Host code in the files of kernels (launchers) may use std::atomic and shared_ptr.
@@ -100,24 +88,24 @@ SIMT_ATOMICS(32, std::uint32_t)
 SIMT_ATOMICS(64, std::uint64_t)
 
 void __tsan_read_range(void* begin, unsigned long bytes) {
-  touch_any(begin, bytes, Access::kRead, SIMT_CALLER);
+  touch_from(begin, bytes, Access::kRead, SIMT_CALLER);
 }
 void __tsan_write_range(void* begin, unsigned long bytes) {
-  touch_any(begin, bytes, Access::kWrite, SIMT_CALLER);
+  touch_from(begin, bytes, Access::kWrite, SIMT_CALLER);
 }
 // Clang's; g++ leaves calls of these functions as they are, unseen.
 void* __tsan_memcpy(void* to, const void* from, unsigned long bytes) {
-  touch_any(from, bytes, Access::kRead, SIMT_CALLER);
-  touch_any(to, bytes, Access::kWrite, SIMT_CALLER);
+  touch_from(from, bytes, Access::kRead, SIMT_CALLER);
+  touch_from(to, bytes, Access::kWrite, SIMT_CALLER);
   return std::memcpy(to, from, bytes);
 }
 void* __tsan_memmove(void* to, const void* from, unsigned long bytes) {
-  touch_any(from, bytes, Access::kRead, SIMT_CALLER);
-  touch_any(to, bytes, Access::kWrite, SIMT_CALLER);
+  touch_from(from, bytes, Access::kRead, SIMT_CALLER);
+  touch_from(to, bytes, Access::kWrite, SIMT_CALLER);
   return std::memmove(to, from, bytes);
 }
 void* __tsan_memset(void* to, int value, unsigned long bytes) {
-  touch_any(to, bytes, Access::kWrite, SIMT_CALLER);
+  touch_from(to, bytes, Access::kWrite, SIMT_CALLER);
   return std::memset(to, value, bytes);
 }
 void __tsan_atomic_thread_fence(int) {}

@@ -14,6 +14,11 @@ namespace {
 // Sites from here on are source locations, those below addresses within the program.
 constexpr Site kFirstLocation = 0x80000000u;
 
+struct Location {
+  const char* file;  // compared as a pointer: a constant of the program
+  unsigned line;
+};
+
 struct Program {
   std::uintptr_t begin = 0;
   std::uintptr_t end = 0;
@@ -39,7 +44,7 @@ Program find_program() {
 }
 
 [[gnu::init_priority(200)]] const Program program = find_program();
-[[gnu::init_priority(200)]] std::vector<Where> locations;
+[[gnu::init_priority(200)]] std::vector<Location> locations;
 [[gnu::init_priority(200)]] std::map<Site, std::string> texts;
 
 std::string base_name(const std::string& path) { return path.substr(path.rfind('/') + 1); }
@@ -83,19 +88,19 @@ Site site_of(const void* return_address) {
   return static_cast<Site>(reinterpret_cast<std::uintptr_t>(return_address) - program.begin);
 }
 
-Site site_of(const Where& where) {
-  const auto same = [&](const Where& other) {
-    return other.line() == where.line() && other.file_name() == where.file_name();
-  };
-  auto found = std::find_if(locations.begin(), locations.end(), same);
-  if (found == locations.end()) found = locations.insert(found, where);
-  return kFirstLocation + static_cast<Site>(found - locations.begin());
+Site site_of(const char* file, unsigned line) {
+  const auto found = std::find_if(locations.begin(), locations.end(), [&](const Location& other) {
+    return other.line == line && other.file == file;
+  });
+  const auto number = static_cast<Site>(found - locations.begin());
+  if (found == locations.end()) locations.push_back({file, line});
+  return kFirstLocation + number;
 }
 
 std::string site_text(Site site) {
   if (site >= kFirstLocation) {
-    const Where& where = locations[site - kFirstLocation];
-    return base_name(where.file_name()) + ":" + std::to_string(where.line());
+    const Location& location = locations[site - kFirstLocation];
+    return base_name(location.file) + ":" + std::to_string(location.line);
   }
   std::string& text = texts[site];
   if (text.empty()) text = text_of_address(site);

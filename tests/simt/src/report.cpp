@@ -2,6 +2,7 @@
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
+#include <set>
 
 #include "internal.hpp"
 
@@ -9,6 +10,7 @@ namespace simt {
 namespace {
 
 std::vector<Diagnostic> found;
+std::set<std::string> texts_found;
 constexpr std::size_t kMostSaid = 20;
 constexpr std::size_t kMostKept = 1000;
 
@@ -56,7 +58,10 @@ Options& options() {
 }
 
 const std::vector<Diagnostic>& diagnostics() { return found; }
-void clear_diagnostics() { found.clear(); }
+void clear_diagnostics() {
+  found.clear();
+  texts_found.clear();
+}
 bool has_diagnostic(const std::string& kind) {
   return std::any_of(found.begin(), found.end(),
                      [&](const Diagnostic& diagnostic) { return diagnostic.kind == kind; });
@@ -79,6 +84,7 @@ void report(const char* kind, const char* format, ...) {
   va_start(arguments, format);
   std::vsnprintf(text, sizeof text, format, arguments);
   va_end(arguments);
+  if (!texts_found.insert(std::string(kind) + text).second) return;
   const std::string whole = text + thread_text();
   if (found.size() < kMostSaid) std::fprintf(stderr, "simt: %s: %s\n", kind, whole.c_str());
   if (found.size() < kMostKept) found.push_back({kind, whole});

@@ -21,7 +21,8 @@ std::string wait_text(const Fiber& fiber) {
     std::snprintf(mask, sizeof mask, "%08x", fiber.group->mask);
     text += "(mask " + std::string(mask) + ")";
   }
-  return text + " at " + fiber.waits_at.file_name() + ":" + std::to_string(fiber.waits_at.line());
+  return text + " at " + fiber.waits_at.file_name() + ":" + std::to_string(fiber.waits_at.line()) +
+         ":" + std::to_string(fiber.waits_at.column());
 }
 
 // Who waits where, when no thread of the block can go on.

@@ -66,8 +66,8 @@ Group& gather(const char* name, std::uint32_t mask, const void* contribution, st
   Fiber& fiber = *self;
   Warp& warp = processor.warps[fiber.warp];
   if ((mask >> fiber.lane & 1u) == 0) {
-    report("warp-mask", "%s at %s:%u: the calling lane %u is not in the mask %08x", name,
-           where.file_name(), where.line(), fiber.lane, mask);
+    report("warp-mask", "%s at %s:%u: the calling lane is not in the mask %08x", name,
+           where.file_name(), where.line(), mask);
     mask |= 1u << fiber.lane;
   }
   Group* group = pending_group(warp, name, mask, bytes);

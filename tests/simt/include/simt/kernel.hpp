@@ -55,7 +55,7 @@ enum class Access { kRead, kWrite, kAtomic };
 /// Tells the checker of an access that the stand-in makes on the running thread's behalf.
 void note_access(const void* begin, std::size_t bytes, Access access, Where where);
 
-/// Records a diagnostic and says it on stderr.
+/// Records a diagnostic and says it on stderr; the same text once only, with the first thread.
 [[gnu::format(printf, 2, 3)]] void report(const char* kind, const char* format, ...);
 [[noreturn]] void trap(Where where);
 
@@ -76,8 +76,8 @@ class Gathered {
 
   T operator[](unsigned lane) const {
     if (!has(lane)) {
-      report("inactive-lane", "%s at %s:%u reads lane %u, which does not take part (mask %08x)",
-             group_.name, group_.where.file_name(), group_.where.line(), lane, group_.mask);
+      report("inactive-lane", "%s at %s:%u reads a lane that does not take part (mask %08x)",
+             group_.name, group_.where.file_name(), group_.where.line(), group_.mask);
     }
     T value;
     std::memcpy(&value, group_.data[lane], sizeof(T));
