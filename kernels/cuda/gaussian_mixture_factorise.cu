@@ -143,13 +143,14 @@ void factorise(const CudaBackend& backend, const DeviceModel& model, const doubl
   const std::int64_t d = parameters.n_features;
   const double normal = log_scale - 0.5 * static_cast<double>(d) * std::log(2.0 * std::numbers::pi);
   const Source source{model, centre, scale, normal};
-  double* log_determinants =
-      scratch + factorise_scratch(parameters.covariance, n_components, d) - n_components;
+  const std::int64_t scratch_size =
+      factorise_scratch(parameters.covariance, n_components, d) - n_components;
+  double* log_determinants = scratch + scratch_size;
   double* ratios = nullptr;
   if (has_matrices(parameters.covariance)) {
     const bool full = parameters.covariance == Covariance::full;
     inverse_cholesky(backend, model.covariances, full ? n_components : 1, d, scale, scratch,
-                     parameters.whitening, log_determinants);
+                     scratch_size, parameters.whitening, log_determinants);
     const std::int64_t blocks = n_components * div_up<std::int64_t>(d, kLanes);
     device::launch(means_kernel<T>, static_cast<unsigned>(blocks), dim3(kLanes, kParts), 0, stream,
                    source, parameters);

@@ -79,16 +79,17 @@ __global__ void __launch_bounds__(kSquareThreads) one_tile_kernel(Batch batch, T
 //   update_kernel   tile (i, j) −= G_iᵀ G_j for i > p and j ≤ p or j ≥ i; G_p = W_pp, and the new
 //                   tiles (i, p) start from 0
 //
-// Both products are of 64 x 64 tiles stored with the summed index first. All matrices of a group
-// go through a step together; a group is large enough to fill a device (kGroupTiles).
+// Both products are of 64 x 64 tiles stored with the summed index first. The matrices that scratch
+// has room for go through a step together; kGroupTiles are enough to fill a device.
 
 constexpr std::int64_t kGroupTiles = 4096;
 
 std::int64_t tiles_along(std::int64_t d) { return div_up<std::int64_t>(d, kSquare); }
 
-std::int64_t group_size(std::int64_t n_matrices, std::int64_t d) {
+// Doubles of scratch for one matrix.
+std::int64_t matrix_scratch(std::int64_t d) {
   const std::int64_t n = tiles_along(d);
-  return std::min(n_matrices, std::max<std::int64_t>(kGroupTiles / (n * n), 1));
+  return (n * n + 1) * kSquareSize;
 }
 
 // The matrices of one group; `tiles` [count, n * n + 1, 64, 64], the last of each W_ppᵀ.
@@ -234,15 +235,15 @@ void factorise_group(const CudaBackend& backend, const Group& group, std::int64_
 
 template <class T>
 void inverse_cholesky(const CudaBackend& backend, const double* matrices, std::int64_t n_matrices,
-                      std::int64_t n_features, const double* scale, double* scratch, T* inverse,
-                      double* log_determinants) {
+                      std::int64_t n_features, const double* scale, double* scratch,
+                      std::int64_t scratch_size, T* inverse, double* log_determinants) {
   const Batch batch{matrices, scale, n_features, log_determinants};
   if (n_features <= kSquare) {
     launch(one_tile_kernel<T>, static_cast<unsigned>(n_matrices), kSquareThreads, 0,
            backend.device.stream(), batch, inverse);
     return;
   }
-  const std::int64_t size = group_size(n_matrices, n_features);
+  const std::int64_t size = scratch_size / matrix_scratch(n_features);
   for (std::int64_t first = 0; first < n_matrices; first += size) {
     const Group group{batch, first, tiles_along(n_features), scratch};
     factorise_group(backend, group, std::min(size, n_matrices - first), inverse);
@@ -252,12 +253,13 @@ void inverse_cholesky(const CudaBackend& backend, const double* matrices, std::i
 std::int64_t inverse_cholesky_scratch(std::int64_t n_matrices, std::int64_t n_features) {
   if (n_features <= kSquare) return 0;
   const std::int64_t n = tiles_along(n_features);
-  return group_size(n_matrices, n_features) * (n * n + 1) * kSquareSize;
+  const std::int64_t group = std::max<std::int64_t>(kGroupTiles / (n * n), 1);
+  return std::min(n_matrices, group) * matrix_scratch(n_features);
 }
 
 template void inverse_cholesky(const CudaBackend&, const double*, std::int64_t, std::int64_t,
-                               const double*, double*, float*, double*);
+                               const double*, double*, std::int64_t, float*, double*);
 template void inverse_cholesky(const CudaBackend&, const double*, std::int64_t, std::int64_t,
-                               const double*, double*, double*, double*);
+                               const double*, double*, std::int64_t, double*, double*);
 
 }  // namespace culatent
