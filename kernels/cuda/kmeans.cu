@@ -177,7 +177,7 @@ __device__ __forceinline__ void sort_keys(std::int64_t (&keys)[kKeys]) {
         const int high = low + step;
         const bool ascending = low / size % 2 == 0;
         const std::int64_t a = keys[low], b = keys[high];
-        if (a > b == ascending) {
+        if ((a > b) == ascending) {
           keys[low] = b;
           keys[high] = a;
         }
