@@ -7,6 +7,9 @@
 
 #include "culatent/error.hpp"
 #include "host/parallel.hpp"
+#ifdef CULATENT_HAS_CUDA
+#include "kernels/cuda/cuda_device.hpp"
+#endif
 
 namespace culatent {
 namespace {
@@ -42,6 +45,7 @@ Context::Options checked(Context::Options options) {
     throw invalid_argument("chunk_rows is negative", "Context", "give rows, or 0 to let it choose");
   }
   if (options.n_threads == 0) options.n_threads = usable_processors();
+  options.device = resolve_device(options.device);
   return options;
 }
 
@@ -52,9 +56,22 @@ Context::Context() : Context(Options{}) {}
 Context::Context(Options options) : options_(checked(std::move(options))) {
   check_processor();
   threads_ = std::make_unique<ThreadPool>(options_.n_threads);
+#ifdef CULATENT_HAS_CUDA
+  if (options_.device != "cpu") {
+    cuda_ = std::make_shared<CudaDevice>(std::stoi(options_.device.substr(5)), options_.stream,
+                                         options_.memory_limit);
+  }
+#endif
 }
 
 Context::~Context() = default;
+
+std::int64_t Context::peak_device_bytes() const {
+#ifdef CULATENT_HAS_CUDA
+  if (cuda_ != nullptr) return cuda_->peak_bytes();
+#endif
+  return 0;
+}
 
 int Context::n_threads() const { return options_.n_threads; }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -15,6 +16,11 @@ namespace culatent::gaussian_mixture {
 /// Throws invalid_argument for options that no data could make right, data_error for those that do
 /// not suit n_rows x n_features.
 void check_options(const Options& options, std::int64_t n_rows, std::int64_t n_features);
+
+/// Throws invalid_argument for rows, outputs or options that the context's backend cannot take.
+template <class T>
+void check_place(const Context& context, const RowSource<T>& rows, bool missing,
+                 std::optional<Precision> precision = {}, MemorySpace outputs = MemorySpace::host);
 
 /// Elements of Model::covariances.
 std::int64_t covariance_size(Covariance covariance, std::int64_t n_components,

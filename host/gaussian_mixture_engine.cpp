@@ -80,8 +80,8 @@ kmeans::RowSample<T> CpuEngine<T>::sample_rows(std::uint64_t seed, std::int64_t 
 }
 
 template <class T>
-kmeans::AssignRows<T> CpuEngine<T>::assigner(std::span<const T> metric, std::int64_t n_clusters) {
-  return kmeans::cpu_assigner(context_, backend_, rows_, frame_, metric, n_clusters);
+kmeans::LloydRows<T> CpuEngine<T>::lloyd_rows(std::span<const T> metric, std::int64_t n_clusters) {
+  return kmeans::cpu_lloyd_rows(context_, backend_, rows_, frame_, metric, n_clusters);
 }
 
 template <class T>

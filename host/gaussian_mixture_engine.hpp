@@ -33,8 +33,8 @@ class CpuEngine {
 
   /// Some rows for an initialisation, see kmeans::sample_rows().
   kmeans::RowSample<T> sample_rows(std::uint64_t seed, std::int64_t count) const;
-  /// A pass of k-means: sums by kmeans::Layout at `centroids`.
-  kmeans::AssignRows<T> assigner(std::span<const T> metric, std::int64_t n_clusters);
+  /// The rows as k-means takes them.
+  kmeans::LloydRows<T> lloyd_rows(std::span<const T> metric, std::int64_t n_clusters);
   /// The sums of Layout for given responsibilities about `shifts`, until the next pass.
   std::span<const double> initial_maximisation(const Matrix<T>& shifts,
                                                const InitialResponsibilities<T>& initial);

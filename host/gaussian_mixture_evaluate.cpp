@@ -9,6 +9,10 @@
 #include "host/row_pass.hpp"
 #include "kernels/cpu/gaussian_mixture.hpp"
 #include "kernels/scan.hpp"
+#ifdef CULATENT_HAS_CUDA
+#include "host/cuda_scan.hpp"
+#include "host/gaussian_mixture_cuda.hpp"
+#endif
 
 namespace culatent::gaussian_mixture {
 namespace {
@@ -34,9 +38,8 @@ void check_shapes(const Model& model, const RowSource<T>& rows, const Outputs<T>
   }
 }
 
-// The ranges of the rows. Throws for input that is not finite, before anything is written.
 template <class T>
-ColumnScan check_values(const Context& context, const CpuBackend& backend, const RowSource<T>& rows,
+ColumnScan scan_on_host(const Context& context, const CpuBackend& backend, const RowSource<T>& rows,
                         bool missing) {
   ColumnScan columns(rows.cols());
   std::vector<Matrix<T>> buffers;
@@ -46,7 +49,12 @@ ColumnScan check_values(const Context& context, const CpuBackend& backend, const
   row_pass(
       context, Communicator(), FitRows<T>{rows, {}}, columns.sums,
       [&](const RowChunk<T>& chunk) { scan_columns(backend, buffers, chunk, missing, columns); });
-  if (columns.bad_row < 0) return columns;
+  return columns;
+}
+
+// Throws for input that is not finite, before anything is written.
+void check_values(const ColumnScan& columns) {
+  if (columns.bad_row < 0) return;
   throw data_error(
       std::isnan(columns.bad_value) ? "NaN in the data" : "infinite value in the data",
       "row " + std::to_string(columns.bad_row) + ", column " + std::to_string(columns.bad_column),
@@ -74,9 +82,23 @@ Summary<T> evaluate(const Context& context, const Model& model, const RowSource<
                     const Outputs<T>& outputs) {
   check_model(model, "evaluate");
   check_shapes(model, rows, outputs);
+  check_place(context, rows, outputs.missing, {}, outputs.space);
   if (rows.rows() == 0) return {};
+  const double n = static_cast<double>(rows.rows());
   const CpuBackend backend{context.threads(), context.n_threads()};
-  const ColumnScan columns = check_values(context, backend, rows, outputs.missing);
+#ifdef CULATENT_HAS_CUDA
+  if (context.cuda() != nullptr) {
+    context.cuda()->activate();
+    const CudaBackend cuda{*context.cuda(), context.threads(), context.n_threads()};
+    const ColumnScan columns = cuda_scan_columns(context, cuda, FitRows<T>{rows, {}});
+    check_values(columns);
+    const Frame frame = evaluation_frame<T>(model, columns);
+    const UpdateStatus sums = cuda_expectation(context, cuda, model, rows, frame, outputs);
+    return {sums.log_likelihood / n, sums.entropy / n};
+  }
+#endif
+  const ColumnScan columns = scan_on_host(context, backend, rows, outputs.missing);
+  check_values(columns);
   const Frame frame = evaluation_frame<T>(model, columns);
   std::vector<std::int64_t> failed;
   const Parameters<T> parameters = prepare<T>(backend, model, frame, outputs.missing, failed);
@@ -87,7 +109,6 @@ Summary<T> evaluate(const Context& context, const Model& model, const RowSource<
   row_pass(context, Communicator(), FitRows<T>{rows, {}}, sums, [&](const RowChunk<T>& chunk) {
     expectation(backend, workspace, chunk, frame, parameters, outputs, sums);
   });
-  const double n = static_cast<double>(rows.rows());
   return {sums.value(Layout::kLogLikelihood) / n, sums.value(Layout::kEntropy) / n};
 }
 

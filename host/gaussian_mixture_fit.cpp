@@ -13,6 +13,9 @@
 #include "host/gaussian_mixture_engine.hpp"
 #include "host/gaussian_mixture_init.hpp"
 #include "host/random.hpp"
+#ifdef CULATENT_HAS_CUDA
+#include "host/gaussian_mixture_cuda.hpp"
+#endif
 
 namespace culatent::gaussian_mixture {
 namespace {
@@ -269,6 +272,12 @@ Fit Fitter<T, Engine>::finish() {
 
 template <class T>
 Fit fit(const Context& context, const RowSource<T>& rows, const Options& options) {
+#ifdef CULATENT_HAS_CUDA
+  if (context.cuda() != nullptr) {
+    context.cuda()->activate();
+    return Fitter<T, CudaEngine<T>>(context, rows, options).run();
+  }
+#endif
   return Fitter<T, CpuEngine<T>>(context, rows, options).run();
 }
 

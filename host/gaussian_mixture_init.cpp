@@ -7,6 +7,9 @@
 #include "culatent/error.hpp"
 #include "host/gaussian_mixture_engine.hpp"
 #include "host/random.hpp"
+#ifdef CULATENT_HAS_CUDA
+#include "host/gaussian_mixture_cuda.hpp"
+#endif
 
 namespace culatent::gaussian_mixture {
 namespace {
@@ -57,8 +60,7 @@ Matrix<T> initial_centroids(const InitContext<T, Engine>& init, std::span<const 
   const auto sample = init.engine.sample_rows(seed, kmeans::seeding_rows(n, k, d));
   Matrix<T> centroids = kmeans::choose_seeds(init.host, sample, metric, seed, k);
   if (options.init == Init::kmeans) {
-    kmeans::lloyd(init.engine.assigner(metric, k), init.rows, init.frame, {}, centroids,
-                  init.proceed);
+    kmeans::lloyd(init.engine.lloyd_rows(metric, k), {}, centroids, init.proceed);
   }
   return centroids;
 }
@@ -132,5 +134,11 @@ std::int64_t init_bytes(std::int64_t n_rows, std::int64_t n_features, bool in_pl
 CULATENT_INSTANTIATE(float)
 CULATENT_INSTANTIATE(double)
 #undef CULATENT_INSTANTIATE
+#ifdef CULATENT_HAS_CUDA
+template Model initial_model(const InitContext<float, CudaEngine<float>>&, std::uint64_t,
+                             std::int64_t&);
+template Model initial_model(const InitContext<double, CudaEngine<double>>&, std::uint64_t,
+                             std::int64_t&);
+#endif
 
 }  // namespace culatent::gaussian_mixture

@@ -5,6 +5,9 @@
 #include "culatent/error.hpp"
 #include "host/gaussian_mixture_init.hpp"
 #include "kernels/cpu/gaussian_mixture.hpp"
+#ifdef CULATENT_HAS_CUDA
+#include "host/gaussian_mixture_cuda.hpp"
+#endif
 
 namespace culatent::gaussian_mixture {
 namespace {
@@ -76,11 +79,33 @@ void check_options(const Options& o, std::int64_t n_rows, std::int64_t n_feature
 }
 
 template <class T>
+void check_place(const Context& context, const RowSource<T>& rows, bool missing,
+                 std::optional<Precision> precision, MemorySpace outputs) {
+  const bool cuda = context.cuda() != nullptr;
+  if (!cuda && (rows.space() == MemorySpace::device || outputs == MemorySpace::device)) {
+    throw invalid_argument(rows.space() == MemorySpace::device ? "the rows are in device memory"
+                                                               : "the outputs are in device memory",
+                           "Context",
+                           "use a Context on that CUDA device, or copy them to the host");
+  }
+  if (cuda && missing) {
+    throw invalid_argument("missing values are marginalised on the CPU only", "missing",
+                           "compute on the CPU (--device cpu), or fill them");
+  }
+  if (precision && (*precision == Precision::fp64) != (sizeof(T) == 8)) {
+    throw invalid_argument(sizeof(T) == 8 ? "the rows are float64: fp32 and fast are for float32"
+                                          : "the rows are float32: fp64 is for float64",
+                           "--precision", "change --precision or --dtype");
+  }
+}
+
+template <class T>
 Plan plan(const Context& context, const RowSource<T>& rows, const Options& options) {
   const std::int64_t n = rows.rows();
   const std::int64_t d = rows.cols();
   const std::int64_t k = options.n_components;
   check_options(options, n, d);
+  check_place(context, rows, options.missing, options.precision);
   const bool in_place = rows.in_place();
   const Layout layout(options.covariance, k, d);
   const std::int64_t size = static_cast<std::int64_t>(sizeof(T));
@@ -92,16 +117,27 @@ Plan plan(const Context& context, const RowSource<T>& rows, const Options& optio
   const std::int64_t factor = checked_product(checked_product(32, d), d);  // of one Cholesky
   // The one at hand, the next, the best so far; a checkpoint copies the first and the last.
   const int n_models = (options.n_init > 1 ? 3 : 2) + (options.checkpoint.path.empty() ? 0 : 4);
-  const std::int64_t fixed =
-      ExactSums::bytes(layout.size) + 8 * layout.size + n_models * model + 2 * parameters;
-  const std::int64_t per_worker =
-      CpuWorkspace<T>::bytes_per_worker(options.covariance, k, d, in_place, options.missing) +
-      factor;
+  const bool cuda = context.cuda() != nullptr;
+  std::int64_t fixed = 8 * layout.size + n_models * model + 2 * parameters;
+  std::int64_t per_worker = factor;
+  if (cuda) {
+    per_worker += in_place ? 0 : checked_product(kBlockRows * size, d);
+  } else {
+    fixed += ExactSums::bytes(layout.size);
+    per_worker +=
+        CpuWorkspace<T>::bytes_per_worker(options.covariance, k, d, in_place, options.missing);
+  }
   Plan result;
   result.rows = n;
   result.columns = d;
   result.chunk_rows = std::min(chunk_rows(context), n);
   result.n_workers = context.n_threads();
+#ifdef CULATENT_HAS_CUDA
+  if (cuda) {
+    CudaEngine<T>::plan(context, rows, options, result);
+    fixed += result.host_bytes;  // pinned
+  }
+#endif
   const auto total = [&](int workers) {
     return fixed + workers * per_worker + init_bytes<T>(n, d, in_place, workers, options);
   };
@@ -117,7 +153,12 @@ Plan plan(const Context& context, const RowSource<T>& rows, const Options& optio
   return result;
 }
 
-template Plan plan(const Context&, const RowSource<float>&, const Options&);
-template Plan plan(const Context&, const RowSource<double>&, const Options&);
+#define CULATENT_INSTANTIATE(T)                                                                  \
+  template void check_place(const Context&, const RowSource<T>&, bool, std::optional<Precision>, \
+                            MemorySpace);                                                        \
+  template Plan plan(const Context&, const RowSource<T>&, const Options&);
+CULATENT_INSTANTIATE(float)
+CULATENT_INSTANTIATE(double)
+#undef CULATENT_INSTANTIATE
 
 }  // namespace culatent::gaussian_mixture

@@ -13,17 +13,6 @@ namespace {
 constexpr std::int64_t kSeedBlock = 1024;  // rows whose distances are summed together
 
 template <class T>
-void copy_to_frame(MatrixView<const T> source, std::int64_t i, const Frame& frame, Matrix<T>& out,
-                   std::int64_t row) {
-  for (std::int64_t j = 0; j < source.cols; ++j) {
-    const auto c = static_cast<std::size_t>(j);
-    const T scale = static_cast<T>(frame.scale[c]);
-    const T value = source(i, j) * scale - static_cast<T>(frame.centre[c]) * scale;
-    out(row, j) = std::isnan(value) ? T{0} : value;
-  }
-}
-
-template <class T>
 double squared_distance(const T* a, const T* b, std::span<const T> metric) {
   T sum{};
   for (std::size_t j = 0; j < metric.size(); ++j) {
@@ -52,6 +41,38 @@ double total(const std::vector<double>& values) {
   return sum;
 }
 
+// least[i] = min(current[i], distance of row i to row `candidate`), for all rows.
+template <class T>
+void distances_with(const CpuBackend& backend, const RowSample<T>& sample,
+                    std::span<const T> metric, std::int64_t candidate,
+                    const std::vector<double>& current, std::vector<double>& least) {
+  const std::int64_t n = sample.rows.rows();
+  const std::int64_t d = sample.rows.cols();
+  backend.threads.parallel_for(
+      (n + kSeedBlock - 1) / kSeedBlock, backend.n_workers, [&](std::int64_t block, int) {
+        const std::int64_t end = std::min(n, (block + 1) * kSeedBlock);
+        for (std::int64_t i = block * kSeedBlock; i < end; ++i) {
+          const auto index = static_cast<std::size_t>(i);
+          least[index] = std::min(current[index],
+                                  squared_distance(sample.rows.data() + i * d,
+                                                   sample.rows.data() + candidate * d, metric));
+        }
+      });
+}
+
+}  // namespace
+
+template <class T>
+void copy_to_frame(MatrixView<const T> source, std::int64_t i, const Frame& frame, Matrix<T>& out,
+                   std::int64_t row) {
+  for (std::int64_t j = 0; j < source.cols; ++j) {
+    const auto c = static_cast<std::size_t>(j);
+    const T scale = static_cast<T>(frame.scale[c]);
+    const T value = source(i, j) * scale - static_cast<T>(frame.centre[c]) * scale;
+    out(row, j) = std::isnan(value) ? T{0} : value;
+  }
+}
+
 // Ascending: one of each of `count` equal stretches of the rows that count.
 std::vector<std::int64_t> choose_rows(std::span<const double> weights, std::int64_t n_rows,
                                       std::uint64_t seed, std::int64_t count) {
@@ -76,27 +97,6 @@ std::vector<std::int64_t> choose_rows(std::span<const double> weights, std::int6
   }
   return chosen;
 }
-
-// least[i] = min(current[i], distance of row i to row `candidate`), for all rows.
-template <class T>
-void distances_with(const CpuBackend& backend, const RowSample<T>& sample,
-                    std::span<const T> metric, std::int64_t candidate,
-                    const std::vector<double>& current, std::vector<double>& least) {
-  const std::int64_t n = sample.rows.rows();
-  const std::int64_t d = sample.rows.cols();
-  backend.threads.parallel_for(
-      (n + kSeedBlock - 1) / kSeedBlock, backend.n_workers, [&](std::int64_t block, int) {
-        const std::int64_t end = std::min(n, (block + 1) * kSeedBlock);
-        for (std::int64_t i = block * kSeedBlock; i < end; ++i) {
-          const auto index = static_cast<std::size_t>(i);
-          least[index] = std::min(current[index],
-                                  squared_distance(sample.rows.data() + i * d,
-                                                   sample.rows.data() + candidate * d, metric));
-        }
-      });
-}
-
-}  // namespace
 
 std::int64_t seeding_rows(std::int64_t n_rows, std::int64_t n_clusters, std::int64_t n_features) {
   constexpr std::int64_t kBytes = std::int64_t{64} << 20;
@@ -184,9 +184,9 @@ Matrix<T> choose_seeds(const CpuBackend& backend, const RowSample<T>& sample,
 }
 
 template <class T>
-AssignRows<T> cpu_assigner(const Context& context, const CpuBackend& backend,
-                           const FitRows<T>& rows, const Frame& frame, std::span<const T> metric,
-                           std::int64_t n_clusters) {
+LloydRows<T> cpu_lloyd_rows(const Context& context, const CpuBackend& backend,
+                            const FitRows<T>& rows, const Frame& frame, std::span<const T> metric,
+                            std::int64_t n_clusters) {
   const std::int64_t d = rows.source.cols();
   struct State {
     std::vector<CpuScratch<T>> workspace;
@@ -196,18 +196,23 @@ AssignRows<T> cpu_assigner(const Context& context, const CpuBackend& backend,
   for (int worker = 0; worker < backend.n_workers; ++worker) {
     state->workspace.emplace_back(n_clusters, d, rows.source.in_place());
   }
-  return [=, &context, &rows, &frame](const Matrix<T>& centroids, std::span<double> sums,
-                                      Farthest& farthest) {
+  LloydRows<T> result;
+  result.assign = [=, &context, &rows, &frame](const Matrix<T>& centroids, std::span<double> sums,
+                                               Farthest& farthest) {
     row_pass(context, Communicator(), rows, state->sums, [&](const RowChunk<T>& chunk) {
       assign(backend, state->workspace, chunk, frame, metric, centroids, state->sums, farthest);
     });
     state->sums.round(sums);
   };
+  result.fetch = [&rows, &frame](std::int64_t row, Matrix<T>& centroids, std::int64_t k) {
+    Matrix<T> buffer(1, centroids.cols());
+    copy_to_frame(rows.source.read(row, buffer.view()), 0, frame, centroids, k);
+  };
+  return result;
 }
 
 template <class T>
-LloydResult lloyd(const AssignRows<T>& assign, const FitRows<T>& rows, const Frame& frame,
-                  const LloydOptions& options, Matrix<T>& centroids,
+LloydResult lloyd(const LloydRows<T>& rows, const LloydOptions& options, Matrix<T>& centroids,
                   const std::function<bool(double)>& proceed) {
   const std::int64_t n_clusters = centroids.rows();
   const std::int64_t d = centroids.cols();
@@ -218,7 +223,7 @@ LloydResult lloyd(const AssignRows<T>& assign, const FitRows<T>& rows, const Fra
   double last = std::numeric_limits<double>::infinity();
   while (result.n_iter < options.max_iter) {
     Farthest farthest;
-    assign(centroids, sums, farthest);
+    rows.assign(centroids, sums, farthest);
     ++result.n_iter;
     bool relocated = false;
     for (std::int64_t k = 0; k < n_clusters; ++k) {
@@ -229,8 +234,7 @@ LloydResult lloyd(const AssignRows<T>& assign, const FitRows<T>& rows, const Fra
         }
       } else if (!relocated && farthest.distance > 0.0) {
         // One a pass: the next farthest row is known only after this one has its own centroid.
-        Matrix<T> buffer(1, d);
-        copy_to_frame(rows.source.read(farthest.row, buffer.view()), 0, frame, centroids, k);
+        rows.fetch(farthest.row, centroids, k);
         relocated = true;
         ++result.n_relocated;
       }
@@ -244,14 +248,16 @@ LloydResult lloyd(const AssignRows<T>& assign, const FitRows<T>& rows, const Fra
 }
 
 #define CULATENT_INSTANTIATE(T)                                                               \
+  template void copy_to_frame(MatrixView<const T>, std::int64_t, const Frame&, Matrix<T>&,    \
+                              std::int64_t);                                                  \
   template RowSample<T> sample_rows(const CpuBackend&, const FitRows<T>&, const Frame&,       \
                                     std::uint64_t, std::int64_t);                             \
   template Matrix<T> choose_seeds(const CpuBackend&, const RowSample<T>&, std::span<const T>, \
                                   std::uint64_t, std::int64_t);                               \
-  template AssignRows<T> cpu_assigner(const Context&, const CpuBackend&, const FitRows<T>&,   \
-                                      const Frame&, std::span<const T>, std::int64_t);        \
-  template LloydResult lloyd(const AssignRows<T>&, const FitRows<T>&, const Frame&,           \
-                             const LloydOptions&, Matrix<T>&, const std::function<bool(double)>&);
+  template LloydRows<T> cpu_lloyd_rows(const Context&, const CpuBackend&, const FitRows<T>&,  \
+                                       const Frame&, std::span<const T>, std::int64_t);       \
+  template LloydResult lloyd(const LloydRows<T>&, const LloydOptions&, Matrix<T>&,            \
+                             const std::function<bool(double)>&);
 CULATENT_INSTANTIATE(float)
 CULATENT_INSTANTIATE(double)
 #undef CULATENT_INSTANTIATE

@@ -23,9 +23,16 @@ struct RowSample {
   Matrix<T> rows;
   std::vector<double> weights;
 };
+std::vector<std::int64_t> choose_rows(std::span<const double> weights, std::int64_t n_rows,
+                                      std::uint64_t seed, std::int64_t count);
 template <class T>
 RowSample<T> sample_rows(const CpuBackend& backend, const FitRows<T>& rows, const Frame& frame,
                          std::uint64_t seed, std::int64_t count);
+
+/// Row i of `source` in the frame, to row `row` of `out`; missing values become the centre.
+template <class T>
+void copy_to_frame(MatrixView<const T> source, std::int64_t i, const Frame& frame, Matrix<T>& out,
+                   std::int64_t row);
 
 /// How many rows seeds are chosen from: enough for K clusters, little enough for memory and time.
 std::int64_t seeding_rows(std::int64_t n_rows, std::int64_t n_clusters, std::int64_t n_features);
@@ -37,17 +44,22 @@ template <class T>
 Matrix<T> choose_seeds(const CpuBackend& backend, const RowSample<T>& sample,
                        std::span<const T> metric, std::uint64_t seed, std::int64_t n_clusters);
 
-/// One pass over the rows at the given centroids: fills the sums of Layout, rounded, and notes the
-/// farthest row.
+/// What Lloyd's iterations ask of the rows, wherever these lie.
 template <class T>
-using AssignRows =
-    std::function<void(const Matrix<T>& centroids, std::span<double> sums, Farthest& farthest)>;
+struct LloydRows {
+  /// One pass at the given centroids: fills the sums of Layout, rounded, and notes the row farthest
+  /// from its centroid where a cluster is empty.
+  std::function<void(const Matrix<T>& centroids, std::span<double> sums, Farthest& farthest)>
+      assign;
+  /// Row `row` in the frame, to row k of `centroids`.
+  std::function<void(std::int64_t row, Matrix<T>& centroids, std::int64_t k)> fetch;
+};
 
-/// Passes on the CPU, with scratch of their own.
+/// Rows on the host, with scratch of their own. What is passed must outlive the result.
 template <class T>
-AssignRows<T> cpu_assigner(const Context& context, const CpuBackend& backend,
-                           const FitRows<T>& rows, const Frame& frame, std::span<const T> metric,
-                           std::int64_t n_clusters);
+LloydRows<T> cpu_lloyd_rows(const Context& context, const CpuBackend& backend,
+                            const FitRows<T>& rows, const Frame& frame, std::span<const T> metric,
+                            std::int64_t n_clusters);
 
 struct LloydOptions {
   int max_iter = 30;
@@ -62,8 +74,7 @@ struct LloydResult {
 /// Lloyd's iterations over all rows from `centroids`, which become the result. `proceed` is asked
 /// after every pass (inertia) and may end them.
 template <class T>
-LloydResult lloyd(const AssignRows<T>& assign, const FitRows<T>& rows, const Frame& frame,
-                  const LloydOptions& options, Matrix<T>& centroids,
+LloydResult lloyd(const LloydRows<T>& rows, const LloydOptions& options, Matrix<T>& centroids,
                   const std::function<bool(double)>& proceed);
 
 }  // namespace culatent::kmeans

@@ -41,6 +41,7 @@ class FingerprintedRows final : public RowSource<T> {
   std::int64_t rows() const override { return source_.rows(); }
   std::int64_t cols() const override { return source_.cols(); }
   bool in_place() const override { return source_.in_place(); }
+  MemorySpace space() const override { return source_.space(); }
   MatrixView<const T> read(std::int64_t first, MatrixView<T> buffer) const override {
     const MatrixView<const T> view = source_.read(first, buffer);
     std::uint64_t hash = static_cast<std::uint64_t>(first);
@@ -106,31 +107,15 @@ void check_values(const ColumnScan& columns, const ScanOptions& options) {
 }  // namespace
 
 template <class T>
-DataSummary scan(const Context& context, const CpuBackend& backend, const RowSource<T>& rows,
-                 std::span<const double> weights, const ScanOptions& options) {
-  const std::int64_t d = rows.cols();
-  DataSummary summary;
-  summary.weight_scale = reciprocal<double>(check_weights(weights, rows.rows()));
-
-  ColumnScan columns(d);
-  std::vector<Matrix<T>> buffers;
-  for (int worker = 0; worker < backend.n_workers; ++worker) {
-    buffers.emplace_back(rows.in_place() ? 0 : kBlockRows, d);
-  }
-  const FingerprintedRows<T> fingerprinted(rows);
-  const RowSource<T>& source = options.fingerprint ? fingerprinted : rows;
-  const FitRows<T> fit_rows{source, weights, summary.weight_scale};
-  row_pass(context, Communicator(), fit_rows, columns.sums, [&](const RowChunk<T>& chunk) {
-    scan_columns(backend, buffers, chunk, options.missing, columns);
-  });
+DataSummary summarise(const ColumnScan& columns, std::span<const double> weights,
+                      std::int64_t n_rows, std::uint64_t values_hash, const ScanOptions& options) {
   check_values(columns, options);
-
+  const std::int64_t d = static_cast<std::int64_t>(columns.minimum.size());
+  DataSummary summary;
+  summary.weight_scale = weight_scale(weights, n_rows);
   summary.n_missing = columns.n_missing;
-  for (std::int64_t i = 0; i < rows.rows(); ++i) {
-    if (weights.empty()) break;
-    summary.total_weight += weights[static_cast<std::size_t>(i)] * summary.weight_scale;
-  }
-  if (weights.empty()) summary.total_weight = static_cast<double>(rows.rows());
+  for (const double weight : weights) summary.total_weight += weight * summary.weight_scale;
+  if (weights.empty()) summary.total_weight = static_cast<double>(n_rows);
   for (std::int64_t j = 0; j < d; ++j) {
     const auto i = static_cast<std::size_t>(j);
     const double observed = columns.sums.value(d + j);
@@ -150,16 +135,41 @@ DataSummary scan(const Context& context, const CpuBackend& backend, const RowSou
   for (double& s : scale) {
     if (s == 0.0) s = narrowest > 0.0 ? narrowest : 1.0;
   }
-  const std::array<std::uint64_t, 4> parts = {static_cast<std::uint64_t>(rows.rows()),
-                                              static_cast<std::uint64_t>(d), sizeof(T),
-                                              fingerprinted.hash()};
+  const std::array<std::uint64_t, 4> parts = {
+      static_cast<std::uint64_t>(n_rows), static_cast<std::uint64_t>(d), sizeof(T), values_hash};
   summary.fingerprint = XXH3_64bits(parts.data(), sizeof(parts));
   return summary;
 }
 
-template DataSummary scan(const Context&, const CpuBackend&, const RowSource<float>&,
-                          std::span<const double>, const ScanOptions&);
-template DataSummary scan(const Context&, const CpuBackend&, const RowSource<double>&,
-                          std::span<const double>, const ScanOptions&);
+double weight_scale(std::span<const double> weights, std::int64_t n_rows) {
+  return reciprocal<double>(check_weights(weights, n_rows));
+}
+
+template <class T>
+DataSummary scan(const Context& context, const CpuBackend& backend, const RowSource<T>& rows,
+                 std::span<const double> weights, const ScanOptions& options) {
+  const double scale = weight_scale(weights, rows.rows());
+  ColumnScan columns(rows.cols());
+  std::vector<Matrix<T>> buffers;
+  for (int worker = 0; worker < backend.n_workers; ++worker) {
+    buffers.emplace_back(rows.in_place() ? 0 : kBlockRows, rows.cols());
+  }
+  const FingerprintedRows<T> fingerprinted(rows);
+  const RowSource<T>& source = options.fingerprint ? fingerprinted : rows;
+  const FitRows<T> fit_rows{source, weights, scale};
+  row_pass(context, Communicator(), fit_rows, columns.sums, [&](const RowChunk<T>& chunk) {
+    scan_columns(backend, buffers, chunk, options.missing, columns);
+  });
+  return summarise<T>(columns, weights, rows.rows(), fingerprinted.hash(), options);
+}
+
+#define CULATENT_INSTANTIATE(T)                                                               \
+  template DataSummary summarise<T>(const ColumnScan&, std::span<const double>, std::int64_t, \
+                                    std::uint64_t, const ScanOptions&);                       \
+  template DataSummary scan(const Context&, const CpuBackend&, const RowSource<T>&,           \
+                            std::span<const double>, const ScanOptions&);
+CULATENT_INSTANTIATE(float)
+CULATENT_INSTANTIATE(double)
+#undef CULATENT_INSTANTIATE
 
 }  // namespace culatent

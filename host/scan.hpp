@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "host/row_pass.hpp"
-#include "kernels/backend.hpp"
+#include "kernels/scan.hpp"
 
 namespace culatent {
 
@@ -23,6 +23,15 @@ struct ScanOptions {
   bool missing = false;
   bool fingerprint = false;  ///< hash the values
 };
+
+/// What a look at all rows means: their frame, or a data_error that names what is wrong.
+/// `values_hash` goes into the fingerprint.
+template <class T>
+DataSummary summarise(const ColumnScan& columns, std::span<const double> weights,
+                      std::int64_t n_rows, std::uint64_t values_hash, const ScanOptions& options);
+
+/// A power of two that brings the largest weight near 1. Throws data_error for a bad weight.
+double weight_scale(std::span<const double> weights, std::int64_t n_rows);
 
 /// Reads all rows once. Throws data_error naming the first bad row and column, a bad weight, a
 /// feature without values, or values whose squares leave float64.

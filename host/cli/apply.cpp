@@ -67,7 +67,6 @@ void refuse_foreign_options(const CLI::App& app, const std::string& verb, const 
 }
 
 Opened open(const CLI::App& app, const std::string& verb, const ApplyOptions& options) {
-  resolve_device(options.machine.device);
   Paths paths;
   paths.input("MODEL", options.model);
   paths.input("DATA", options.data.path);
@@ -91,7 +90,11 @@ Opened open(const CLI::App& app, const std::string& verb, const ApplyOptions& op
   opened.dtype = options.machine.dtype.value_or(default_dtype(*opened.data));
   opened.chunk_bytes = limit > 0 ? std::min(kChunkBytes, limit / 4) : kChunkBytes;
   limit = limit_after(limit, opened.chunk_bytes, "a chunk of results");
-  opened.context = std::make_unique<Context>(context_options(options.machine, limit));
+  const bool has_cuda_steps = opened.method->has_cuda_steps && !options.data.reading.missing;
+  const std::string device =
+      choose_device(options.machine, has_cuda_steps,
+                    opened.method->name + (options.data.reading.missing ? " --missing" : ""));
+  opened.context = std::make_unique<Context>(context_options(options.machine, limit, device));
   return opened;
 }
 

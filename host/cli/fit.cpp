@@ -136,7 +136,7 @@ int dry_run(const FitCommand& command, const FitOptions& options, const Loaded& 
   try {
     print_result(plan_json(command.plan(input), loaded.held_bytes()));
   } catch (const out_of_memory&) {
-    const Context unlimited(context_options(options.machine, 0));
+    const Context unlimited(context_options(options.machine, 0, input.context.device()));
     FitInput free = {unlimited, input.data, input.dtype, input.missing, input.seed, input.weights};
     print_result(plan_json(command.plan(free), loaded.held_bytes()));
     throw;
@@ -181,7 +181,7 @@ Json report_json(const Method& method, const FitOptions& options, const FitInput
                  {"n_features", input.data.cols()},
                  {"options", method_options},
                  {"seed", out.seed},
-                 {"device", resolve_device(options.machine.device)},
+                 {"device", input.context.device()},
                  {"dtype", name(input.dtype)}};
   if (out.interrupted) report["interrupted"] = true;
   report.update(out.results);
@@ -191,7 +191,7 @@ Json report_json(const Method& method, const FitOptions& options, const FitInput
                        {"total", measured.load_seconds + out.seconds.total}};
   report["memory"] = {{"planned_bytes", out.plan.host_bytes + measured.held_bytes},
                       {"peak_host_bytes", measured.peak_bytes},
-                      {"peak_device_bytes", 0}};
+                      {"peak_device_bytes", input.context.peak_device_bytes()}};
   report["bytes_read"] = out.bytes_read;
   report["chunk_rows"] = out.plan.chunk_rows;
   report["threads"] = out.plan.n_workers;
@@ -208,7 +208,9 @@ int run(const Method& method, FitCommand& command, const FitOptions& options) {
     throw invalid_argument("--model is missing", "culatent fit " + method.name,
                            "name the file that the model goes to");
   }
-  resolve_device(options.machine.device);
+  const bool missing = options.data.reading.missing;
+  const std::string device = choose_device(options.machine, method.has_cuda_steps && !missing,
+                                           method.name + (missing ? " --missing" : ""));
   check_paths(command, options);
   command.prepare();
 
@@ -218,7 +220,8 @@ int run(const Method& method, FitCommand& command, const FitOptions& options) {
   const Dtype dtype = options.machine.dtype.value_or(default_dtype(loaded.data));
   Context::Options machine = context_options(
       options.machine,
-      limit_after(options.machine.memory_limit, loaded.held_bytes(), "what is held of the files"));
+      limit_after(options.machine.memory_limit, loaded.held_bytes(), "what is held of the files"),
+      device);
   PeakMemory peak;
   ProgressReporter reporter(options.progress, command.objective(), command.n_init());
   machine.observer = [&](const Progress& progress) {
@@ -227,8 +230,7 @@ int run(const Method& method, FitCommand& command, const FitOptions& options) {
     return !stop_requested();
   };
   const Context context(machine);
-  const FitInput input = {context,      loaded.data,   dtype, options.data.reading.missing,
-                          options.seed, loaded.weights};
+  const FitInput input = {context, loaded.data, dtype, missing, options.seed, loaded.weights};
   if (options.dry_run) return dry_run(command, options, loaded, input);
 
   if (command.iterative()) on_interrupt(OnInterrupt::stop);

@@ -36,6 +36,7 @@ class CountedRows final : public RowSource<T> {
     return source_.read(first, buffer);
   }
   bool in_place() const override { return source_.in_place(); }
+  MemorySpace space() const override { return source_.space(); }
   std::int64_t bytes() const { return bytes_; }
 
  private:

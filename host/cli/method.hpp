@@ -122,6 +122,7 @@ class LoadedModel {
 struct Method {
   std::string name;     ///< the METHOD word, and `culatent.method` in files
   std::string summary;  ///< half a line
+  bool has_cuda_steps = false;
   std::unique_ptr<FitCommand> (*command)();
   /// True when a file without `culatent.method` holds such a model, by its tensors.
   bool (*recognises)(const io::TensorFile& file);

@@ -54,7 +54,7 @@ int sample_verb(const Arguments& arguments) {
   add_dtype(app, machine.dtype, "Type to draw and write. Default: float64, as the model.");
   if (!parse(app, arguments)) return kDone;
 
-  resolve_device(machine.device);
+  const std::string device = choose_device(machine, false, "sampling");
   Paths paths;
   paths.input("MODEL", model_path);
   paths.output("--output", output);
@@ -66,7 +66,7 @@ int sample_verb(const Arguments& arguments) {
   std::int64_t limit = limit_after(machine.memory_limit, model->memory_bytes(), "the model");
   const std::int64_t chunk_bytes = limit > 0 ? std::min(kChunkBytes, limit / 4) : kChunkBytes;
   limit = limit_after(limit, chunk_bytes, "a chunk of rows");
-  const Context context(context_options(machine, limit));
+  const Context context(context_options(machine, limit, device));
   const Dtype dtype = machine.dtype.value_or(Dtype::float64);
   if (!seed) seed = std::random_device{}();
   std::optional<io::NpyWriter> labels;

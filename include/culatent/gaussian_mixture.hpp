@@ -17,7 +17,8 @@
 ///     auto run = gaussian_mixture::fit<float>(context, X, {.n_components = 8, .seed = 7});
 ///     gaussian_mixture::predict<float>(context, run.model, X, labels);
 ///
-/// N samples, D features, K components. Rows and outputs are in host memory.
+/// N samples, D features, K components. On a CUDA context rows and outputs may lie in host memory
+/// (they are staged) or in the device's (used in place, on the context's stream).
 namespace culatent::gaussian_mixture {
 
 enum class Covariance {
@@ -79,11 +80,12 @@ struct Options {
   Init init = Init::kmeans;
   int n_init = 1;  ///< restarts; the one with the highest log-likelihood is kept
   Collapse collapse = Collapse::regularise;
-  bool missing = false;                    ///< NaN marks a missing value, marginalised row by row
+  bool missing = false;  ///< NaN marks a missing value, marginalised row by row (CPU only)
   std::optional<std::uint64_t> seed = {};  ///< drawn, and reported, when absent
   std::span<const double> weights = {};    ///< one a row, at least 0; empty: all 1
   Start start = {};
   CheckpointOptions checkpoint = {};
+  std::optional<Precision> precision = {};  ///< absent: fp32 for float rows, fp64 for double
 };
 
 /// Values at the parameters after t updates.
@@ -109,7 +111,8 @@ struct Fit {
 };
 
 /// Fits by EM; one pass over the rows an iteration, plus one at the end for the last trace entry.
-/// Memory is that of plan(): tiles, never N x K. The bits do not depend on threads or chunks.
+/// Memory is that of plan(): tiles, never N x K. The bits do not depend on threads or chunks; those
+/// of a CUDA device differ from the CPU's by rounding.
 ///   flops per iteration: full 2 N K D², tied N D² + 5 N K D, diagonal and spherical 9 N K D
 /// Throws invalid_argument (options), data_error (n < K, NaN, no spread, collapse = error),
 /// out_of_memory (plan above the limit), io_error (rows or checkpoint).
@@ -123,14 +126,16 @@ template <class T>
 Plan plan(const Context& context, const RowSource<T>& rows, const Options& options);
 
 /// What rows look like under a model. Every output is optional (empty span, null view) and is
-/// sized by the rows; log_prob[n] = log p(x_n), responsibilities[n, k] = p(k | x_n), labels[n] its
-/// argmax (lowest index on ties). NaN marginalises when `missing`, otherwise throws data_error.
+/// sized by the rows; all lie in `space`. log_prob[n] = log p(x_n), responsibilities[n, k] = p(k |
+/// x_n), labels[n] its argmax (lowest index on ties). NaN marginalises when `missing`, otherwise
+/// throws data_error.
 template <class T>
 struct Outputs {
   std::span<T> log_prob = {};
   MatrixView<T> responsibilities = {};
   std::span<std::int32_t> labels = {};
   bool missing = false;
+  MemorySpace space = MemorySpace::host;  ///< device: a CUDA context is needed
 };
 template <class T>
 struct Summary {

@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <functional>
 
-#include "culatent/error.hpp"
 #include "culatent/matrix.hpp"
 
 namespace culatent {
@@ -25,24 +24,24 @@ class RowSource {
 
   /// False when read() fills the buffer: the plan then counts one buffer a thread.
   virtual bool in_place() const { return false; }
+
+  /// Where the views of read() point to. Rows in device memory need a context on that device, are
+  /// in place, and are read on its stream.
+  virtual MemorySpace space() const { return MemorySpace::host; }
 };
 
-/// Rows of a host matrix that outlives the source. Throws invalid_argument for one in device
-/// memory.
+/// Rows of a matrix that outlives the source, in host or device memory.
 template <class T>
 class MatrixRows final : public RowSource<T> {
  public:
-  explicit MatrixRows(MatrixView<const T> matrix) : matrix_(matrix) {
-    if (matrix.space == MemorySpace::host) return;
-    throw invalid_argument("the rows are in device memory", "MatrixRows",
-                           "copy them to the host: this version computes on the CPU");
-  }
+  explicit MatrixRows(MatrixView<const T> matrix) : matrix_(matrix) {}
   std::int64_t rows() const override { return matrix_.rows; }
   std::int64_t cols() const override { return matrix_.cols; }
   MatrixView<const T> read(std::int64_t first, MatrixView<T> buffer) const override {
     return matrix_.slice(first, buffer.rows);
   }
   bool in_place() const override { return true; }
+  MemorySpace space() const override { return matrix_.space; }
 
  private:
   MatrixView<const T> matrix_;
@@ -80,6 +79,7 @@ class SlicedRows final : public RowSource<T> {
     return source_.read(first_ + first, buffer);
   }
   bool in_place() const override { return source_.in_place(); }
+  MemorySpace space() const override { return source_.space(); }
 
  private:
   const RowSource<T>& source_;

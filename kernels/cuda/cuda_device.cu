@@ -111,6 +111,13 @@ void CudaDevice::to_host(void* host, const void* device, std::int64_t bytes) {
   synchronize();
 }
 
+void CudaDevice::copy(void* target, const void* source, std::int64_t bytes) {
+  if (bytes == 0) return;
+  check(cudaMemcpyAsync(target, source, static_cast<std::size_t>(bytes), cudaMemcpyDeviceToDevice,
+                        stream_),
+        "copy within the device");
+}
+
 void CudaDevice::fill_zero(void* device, std::int64_t bytes) {
   if (bytes == 0) return;
   check(cudaMemsetAsync(device, 0, static_cast<std::size_t>(bytes), stream_), "cudaMemset");

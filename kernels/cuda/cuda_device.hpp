@@ -42,6 +42,7 @@ class CudaDevice {
   /// done but not before `host` may be changed.
   void to_device(void* device, const void* host, std::int64_t bytes);
   void to_host(void* host, const void* device, std::int64_t bytes);
+  void copy(void* target, const void* source, std::int64_t bytes);  ///< within the device
   void fill_zero(void* device, std::int64_t bytes);
 
  private:

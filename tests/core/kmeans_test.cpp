@@ -42,16 +42,15 @@ struct Problem {
     const auto sample = sample_rows(backend, fit_rows, frame, seed, rows.rows());
     return choose_seeds<double>(backend, sample, metric, seed, n_clusters);
   }
-  AssignRows<double> assigner(std::int64_t n_clusters) {
-    return cpu_assigner<double>(context, backend, fit_rows, frame, metric, n_clusters);
+  LloydRows<double> lloyd_rows(std::int64_t n_clusters) {
+    return cpu_lloyd_rows<double>(context, backend, fit_rows, frame, metric, n_clusters);
   }
   LloydResult run(Matrix<double>& centroids, const LloydOptions& options,
                   std::vector<double>* inertias = nullptr) {
-    return lloyd<double>(assigner(centroids.rows()), fit_rows, frame, options, centroids,
-                         [&](double inertia) {
-                           if (inertias != nullptr) inertias->push_back(inertia);
-                           return true;
-                         });
+    return lloyd<double>(lloyd_rows(centroids.rows()), options, centroids, [&](double inertia) {
+      if (inertias != nullptr) inertias->push_back(inertia);
+      return true;
+    });
   }
 
   Matrix<double> rows;
@@ -154,8 +153,8 @@ TEST(Lloyd, WeightsCountAsRepetitions) {
 TEST(Lloyd, StopsWhenTold) {
   Problem p(blobs(300, 3, 6));
   Matrix<double> centroids = p.seeds(0, 3);
-  const LloydResult result = lloyd<double>(p.assigner(3), p.fit_rows, p.frame, {}, centroids,
-                                           [](double) { return false; });
+  const LloydResult result =
+      lloyd<double>(p.lloyd_rows(3), {}, centroids, [](double) { return false; });
   EXPECT_EQ(result.n_iter, 1);
 }
 

@@ -1,0 +1,26 @@
+#pragma once
+
+#include "host/device_feed.hpp"
+#include "host/kmeans.hpp"
+
+/// k-means on a CUDA device, as the initialisation of other methods.
+namespace culatent::kmeans {
+
+/// sample_rows() for rows that may lie on the device.
+template <class T>
+RowSample<T> cuda_sample_rows(const CudaBackend& backend, const FitRows<T>& rows,
+                              const Frame& frame, std::uint64_t seed, std::int64_t count);
+
+/// The rows of a feed as Lloyd's iterations take them. What is passed must outlive the result.
+template <class T>
+LloydRows<T> cuda_lloyd_rows(const CudaBackend& backend, DeviceFeed<T>& feed,
+                             const gaussian_mixture::DeviceFrame<T>& device_frame,
+                             const FitRows<T>& rows, const Frame& frame, std::span<const T> metric,
+                             std::int64_t n_clusters);
+
+/// Device bytes of cuda_lloyd_rows(), and of a sample's rows.
+template <class T>
+std::int64_t cuda_lloyd_bytes(std::int64_t n_rows, std::int64_t n_clusters,
+                              std::int64_t n_features);
+
+}  // namespace culatent::kmeans

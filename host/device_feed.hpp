@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "host/row_pass.hpp"
+#include "kernels/cuda/gaussian_mixture.hpp"
+#include "kernels/cuda/upload.hpp"
+
+namespace culatent {
+
+/// Brings the rows of a source to a CUDA device, pass after pass. Rows that lie there already are
+/// used in place; others stay there after the first pass when they fit, and stream through two
+/// buffers in every pass when they do not, so that reading, copying and computing overlap.
+template <class T>
+class DeviceFeed {
+ public:
+  /// What a feed will hold, known before it is made.
+  struct Shape {
+    std::int64_t chunk_rows = 0;
+    bool resident = false;
+    std::int64_t device_bytes = 0;
+    std::int64_t pinned_bytes = 0;
+  };
+  /// Takes what is resident when that fits `device_budget` bytes.
+  static Shape shape(const Context& context, const RowSource<T>& rows, bool weighted,
+                     std::int64_t device_budget);
+
+  DeviceFeed(const CudaBackend& backend, const FitRows<T>& rows, const Shape& shape);
+
+  /// Calls visit(rows, first row) for all rows in order; `visit` launches work on the compute
+  /// stream and does not wait for it. Chunks begin at multiples of kBlockRows.
+  using Visit =
+      std::function<void(const gaussian_mixture::DeviceRows<T>& rows, std::int64_t first)>;
+  void for_each_chunk(const Visit& visit);
+
+ private:
+  void fill(std::int64_t first, std::int64_t count, T* values, T* weights) const;
+  void upload(UploadLane& lane, std::int64_t first, std::int64_t count, T* values, T* weights);
+
+  const CudaBackend backend_;
+  const FitRows<T>& rows_;
+  const Shape shape_;
+  bool loaded_ = false;        // the resident rows are there
+  DeviceArray<T> values_[2];   // resident rows in the first; otherwise a chunk each
+  DeviceArray<T> weights_[2];  // empty without weights
+  std::unique_ptr<UploadLane> lanes_[2];
+};
+
+}  // namespace culatent

@@ -1,0 +1,157 @@
+#pragma once
+
+#include <algorithm>
+#include <optional>
+#include <vector>
+
+#include "host/device_feed.hpp"
+#include "host/gaussian_mixture.hpp"
+#include "host/kmeans.hpp"
+#include "kernels/cuda/exact_sums.hpp"
+#include "kernels/cuda/gaussian_mixture.hpp"
+
+/// The Gaussian mixture on a CUDA device: what lies there, and the engine of a fit.
+namespace culatent::gaussian_mixture {
+
+/// A model and the parameters that come of it, in device memory.
+template <class T>
+class DeviceMixture {
+ public:
+  DeviceMixture(CudaDevice& device, Covariance covariance, std::int64_t n_components,
+                std::int64_t n_features);
+  static std::int64_t bytes(Covariance covariance, std::int64_t n_components,
+                            std::int64_t n_features);
+
+  DeviceParameters<T> parameters() const;
+  DeviceModel model() const { return {weights_.data(), means_.data(), covariances_.data()}; }
+  void upload(const Model& model);
+  /// Waits.
+  Model download(double reg_covar) const;
+
+ private:
+  Covariance covariance_;
+  std::int64_t n_components_;
+  std::int64_t n_features_;
+  DeviceArray<T> shifts_, whitening_, whitened_means_, log_constants_;
+  DeviceArray<double> offset_ratio_, weights_, means_, covariances_;
+};
+
+/// A Frame in device memory, for rows of type T and in double.
+template <class T>
+class DeviceFrameArrays {
+ public:
+  DeviceFrameArrays(CudaDevice& device, const Frame& frame);
+  static std::int64_t bytes(std::int64_t n_features);
+
+  DeviceFrame<T> frame() const { return {scale_.data(), offset_.data()}; }
+  const double* centre() const { return wide_centre_.data(); }
+  const double* scale() const { return wide_scale_.data(); }
+  double log_scale() const { return log_scale_; }
+
+ private:
+  DeviceArray<T> scale_, offset_;
+  DeviceArray<double> wide_centre_, wide_scale_;
+  double log_scale_ = 0.0;
+};
+
+/// The buffers of one wave of rows (kernels/cuda/gaussian_mixture.hpp).
+template <class T>
+class DeviceWave {
+ public:
+  /// Rows of a wave: so many that responsibilities and records stay in the cache.
+  static std::int64_t rows(const Layout& layout, Covariance covariance, std::int64_t n_components,
+                           std::int64_t n_rows);
+  /// `moments` false: for an E-step alone.
+  DeviceWave(CudaDevice& device, const Layout& layout, Covariance covariance,
+             std::int64_t n_components, std::int64_t n_rows, bool moments);
+  static std::int64_t bytes(const Layout& layout, Covariance covariance, std::int64_t n_components,
+                            std::int64_t n_rows, bool moments);
+
+  std::int64_t wave_rows() const { return wave_rows_; }
+  DeviceResponsibilities<T> responsibilities() const { return {resp_.data(), wave_rows_}; }
+  DevicePartials<T> partials() const { return {heads_.data(), tails_.data(), wide_tails_.data()}; }
+  double* log_prob() const { return log_prob_.data(); }
+
+ private:
+  std::int64_t wave_rows_;
+  DeviceArray<T> resp_, tails_;
+  DeviceArray<double> heads_, wide_tails_, log_prob_;
+};
+
+/// Calls visit(rows, first row) for the rows of a feed, in waves of at most `wave_rows` rows.
+template <class T, class Visit>
+void for_each_wave(DeviceFeed<T>& feed, std::int64_t wave_rows, Visit&& visit) {
+  feed.for_each_chunk([&](const DeviceRows<T>& rows, std::int64_t first) {
+    for (std::int64_t at = 0; at < rows.n_rows; at += wave_rows) {
+      DeviceRows<T> wave = rows;
+      wave.data += at * rows.stride;
+      if (rows.weights != nullptr) wave.weights += at;
+      wave.n_rows = std::min(wave_rows, rows.n_rows - at);
+      visit(wave, first + at);
+    }
+  });
+}
+
+/// The state of a fit on a device; the members are those of CpuEngine. A pass, the M-step after it
+/// and the factors of its result are queued together, and what the loop needs to know comes back
+/// in one copy: update() finds its work done unless a component collapsed.
+template <class T>
+class CudaEngine {
+ public:
+  CudaEngine(const Context& context, const Plan& plan, const FitRows<T>& rows, const Frame& frame,
+             const Options& options);
+
+  static DataSummary scan(const Context& context, const Plan& plan, const RowSource<T>& rows,
+                          std::span<const double> weights, const ScanOptions& options);
+  /// Fills the device's part of a plan. Throws out_of_memory when it does not fit.
+  static void plan(const Context& context, const RowSource<T>& rows, const Options& options,
+                   Plan& plan);
+
+  void load(const Model& model);
+  TraceEntry pass();
+  void update(int iteration, std::int64_t& n_collapsed);
+  Model model() const;
+  kmeans::RowSample<T> sample_rows(std::uint64_t seed, std::int64_t count) const;
+  kmeans::LloydRows<T> lloyd_rows(std::span<const T> metric, std::int64_t n_clusters);
+  std::span<const double> initial_maximisation(const Matrix<T>& shifts,
+                                               const InitialResponsibilities<T>& initial);
+  const Layout& layout() const { return *layout_; }
+
+ private:
+  void resize(std::int64_t n_components);
+  void add_wave(const DevicePartials<T>& partials, std::int64_t n_rows, bool squares);
+  void finish_sums(bool scatter);
+  void queue_update();
+
+  const Context& context_;
+  const CudaBackend backend_;
+  const FitRows<T>& rows_;
+  const Frame& frame_;
+  const Options& options_;
+  const Plan plan_;
+  DeviceFeed<T> feed_;
+  DeviceFrameArrays<T> device_frame_;
+  std::int64_t n_components_ = 0;
+  std::optional<Layout> layout_;
+  std::optional<DeviceWave<T>> wave_;
+  std::optional<DeviceMixture<T>> current_;
+  std::optional<DeviceMixture<T>> next_;  // what the last pass leads to
+  DeviceArray<DeviceSum> sums_;
+  DeviceArray<double> values_;   // sums_, rounded
+  DeviceArray<double> scatter_;  // tied: constant over the fit
+  bool has_scatter_ = false;
+  DeviceArray<double> scratch_;
+  DeviceArray<UpdateStatus> device_status_;
+  UpdateStatus status_;        // of the last pass
+  double offset_ratio_ = 0.0;  // of the current parameters
+  std::vector<double> host_values_;
+};
+
+/// The E-step of all rows with its results written out, as expectation() on the CPU. Returns the
+/// sums over rows. Throws data_error when a covariance cannot be factored.
+template <class T>
+UpdateStatus cuda_expectation(const Context& context, const CudaBackend& backend,
+                              const Model& model, const RowSource<T>& rows, const Frame& frame,
+                              const Outputs<T>& outputs);
+
+}  // namespace culatent::gaussian_mixture
