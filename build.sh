@@ -5,13 +5,15 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 usage() {
   cat <<'END'
-usage: ./build.sh [release|demo|test|bench|clean|help]
+usage: ./build.sh [release|demo|test|bench|bundle|clean|help]
 
   release  build the library and the culatent command (the default)
   demo     build, fit mixtures to Old Faithful and to handwritten digits, say what was found,
            and write report.html and digits.html
   test     build and run every test that this machine can run
   bench    build and run the benchmarks
+  bundle   build build/bundle/culatent-<version>-sm_90: tests and benchmarks for a machine with a
+           GPU, to be copied there (needs nvcc, no GPU)
   clean    remove build/
   help     this text
 
@@ -65,6 +67,10 @@ case ${1-release} in
     need build bench
     build_tree OFF ON
     for program in "$build"/bench/*_bench; do "$program"; done
+    ;;
+  bundle)
+    need build test bench
+    scripts/bundle.sh
     ;;
   clean) rm -rf build ;;
   help | -h | --help) usage ;;
