@@ -104,6 +104,7 @@ template unsigned long long atomicCAS(unsigned long long*, unsigned long long, u
 template unsigned short atomicCAS(unsigned short*, unsigned short, unsigned short, Where);
 
 void __threadfence() {
+  const simt::detail::RuntimeCall call;
   if (simt::detail::hooks.fence) simt::detail::hooks.fence();
 }
 void __threadfence_block() {}  // threads of a block are ordered by its barriers

@@ -7,14 +7,17 @@
 // libtsan, which is not linked. Host code of the same files is not looked at.
 
 using simt::detail::Access;
-using simt::detail::self;
+using simt::detail::in_kernel;
+using simt::detail::RuntimeCall;
 using simt::detail::site_of;
 using simt::detail::touch;
 
 namespace {
 
 void touch_from(const void* begin, std::size_t bytes, Access access, const void* caller) {
-  if (self != nullptr && bytes > 0) touch(begin, bytes, access, site_of(caller));
+  if (!in_kernel || bytes == 0) return;
+  const RuntimeCall call;
+  touch(begin, bytes, access, site_of(caller));
 }
 
 }  // namespace

@@ -35,7 +35,8 @@ struct OutOfBounds {
 extern "C" {
 
 void __ubsan_handle_type_mismatch_v1(const TypeMismatch* found, std::uintptr_t) {
-  if (self == nullptr) return;
+  if (!in_kernel) return;
+  const RuntimeCall call;
   const std::string place = site_text(site_of(found->where.file, found->where.line));
   report("misaligned", "%s at %s: an address is not a multiple of %u", found->type.name,
          place.c_str(), 1u << found->log_alignment);
@@ -43,7 +44,8 @@ void __ubsan_handle_type_mismatch_v1(const TypeMismatch* found, std::uintptr_t) 
 }
 
 void __ubsan_handle_out_of_bounds(const OutOfBounds* found, std::uintptr_t) {
-  if (self == nullptr) return;
+  if (!in_kernel) return;
+  const RuntimeCall call;
   const std::string place = site_text(site_of(found->where.file, found->where.line));
   report("out-of-bounds", "index outside an array %s at %s", found->array.name, place.c_str());
 }

@@ -18,6 +18,7 @@ namespace simt::detail {
 
 [[gnu::init_priority(200)]] Processor processor;
 constinit thread_local Fiber* self = nullptr;
+constinit thread_local bool in_kernel = false;
 
 namespace {
 
@@ -56,7 +57,9 @@ struct KeepStack {
 
 // Not inline: `self` is thread-local, and its address must not be kept across a switch.
 [[gnu::noinline]] void run_one_thread(Fiber& fiber) {
+  in_kernel = true;
   processor.call(processor.arguments);
+  in_kernel = false;
   thread_exit(fiber);
   switch_out();
 }
@@ -99,6 +102,7 @@ void switch_in(Fiber& fiber) {
   fiber.context = std::move(fiber.context).resume();
   back_in_scheduler();
   self = nullptr;
+  in_kernel = false;
 }
 
 void switch_out() {

@@ -95,6 +95,21 @@ struct Processor {
 extern Processor processor;
 extern constinit thread_local Fiber* self;  ///< the CUDA thread that runs; null in host code
 
+/// True while a kernel's own code runs: what the checker looks at. The linker may give the runtime
+/// a function of the standard library that was compiled, and instrumented, for a kernel.
+extern constinit thread_local bool in_kernel;
+/// Stands in every function of the runtime that kernels call.
+class RuntimeCall {
+ public:
+  RuntimeCall() { in_kernel = false; }
+  ~RuntimeCall() { in_kernel = before_; }
+  RuntimeCall(const RuntimeCall&) = delete;
+  RuntimeCall& operator=(const RuntimeCall&) = delete;
+
+ private:
+  const bool before_ = in_kernel;
+};
+
 void switch_in(Fiber& fiber);
 void switch_out();
 void yield_now();  ///< the running thread goes to the end of the queue

@@ -79,6 +79,7 @@ namespace detail {
 constinit Hooks hooks;
 
 void report(const char* kind, const char* format, ...) {
+  const RuntimeCall call;
   char text[2048];
   va_list arguments;
   va_start(arguments, format);
@@ -91,12 +92,15 @@ void report(const char* kind, const char* format, ...) {
 }
 
 void trap(Where where) {
+  const RuntimeCall call;
   report("trap", "__trap at %s:%u", where.file_name(), where.line());
   abandon(cudaErrorLaunchFailure);
 }
 
 void note_access(const void* begin, std::size_t bytes, Access access, Where where) {
-  if (hooks.access) hooks.access(begin, bytes, access, where);
+  if (!hooks.access) return;
+  const RuntimeCall call;
+  hooks.access(begin, bytes, access, where);
 }
 
 }  // namespace detail

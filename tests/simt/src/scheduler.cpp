@@ -150,6 +150,7 @@ void thread_exit(Fiber& fiber) {
 }
 
 int block_barrier(const char* name, int predicate, Vote vote, Where where) {
+  const RuntimeCall call;
   Fiber& fiber = *self;
   if (predicate != 0) ++processor.votes;
   ++processor.waiting;

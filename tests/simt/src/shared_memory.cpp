@@ -60,6 +60,7 @@ void reset_shared(std::size_t dynamic_bytes) {
 }
 
 void* shared_slot(int slot, std::size_t bytes, std::size_t alignment) {
+  const RuntimeCall call;
   const auto index = static_cast<std::size_t>(slot);
   if (slots.size() <= index) slots.resize(static_cast<std::size_t>(slot_count));
   Slot& entry = slots[index];
@@ -90,6 +91,7 @@ void set_most_dynamic_shared(const void* kernel, std::size_t bytes) {
 // ---- cp.async -----------------------------------------------------------------------------------
 
 void async_copy(void* shared, const void* global, std::size_t bytes, int valid, Where where) {
+  const RuntimeCall call;
   const auto address =
       reinterpret_cast<std::uintptr_t>(shared) | reinterpret_cast<std::uintptr_t>(global);
   if (address % bytes != 0) {
@@ -119,6 +121,7 @@ void cp_async_commit() { ++detail::self->committed; }
 
 void cp_async_wait(int pending) {
   using namespace detail;
+  const RuntimeCall call;
   std::erase_if(self->copies, [&](const Copy& copy) {
     if (copy.group >= self->committed - pending) return false;
     note_access(copy.to, copy.bytes, Access::kWrite, copy.where);

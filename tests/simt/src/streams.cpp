@@ -11,7 +11,7 @@ using Clock = std::chrono::steady_clock;
 
 /// One cudaEventRecord: it lives as long as an event or a waiting stream needs it.
 struct Record {
-  simt_stream* stream;
+  CUstream_st* stream;
   bool done = false;
   Clock::time_point when{};
 };
@@ -23,12 +23,12 @@ struct Work {
 
 }  // namespace
 
-struct simt_stream {
+struct CUstream_st {
   bool blocking = true;  ///< ordered with the null stream
   std::deque<Work> queue;
 };
 
-struct simt_event {
+struct CUevent_st {
   bool timed = true;
   std::shared_ptr<Record> latest;
 };
@@ -37,13 +37,13 @@ namespace simt {
 namespace detail {
 namespace {
 
-simt_stream null_stream;
-[[gnu::init_priority(200)]] std::vector<simt_stream*> streams{&null_stream};
-[[gnu::init_priority(200)]] std::vector<simt_event*> events;
+CUstream_st null_stream;
+[[gnu::init_priority(200)]] std::vector<CUstream_st*> streams{&null_stream};
+[[gnu::init_priority(200)]] std::vector<CUevent_st*> events;
 [[gnu::init_priority(200)]] std::mt19937_64 interleaving{7};  // of streams that nothing orders
 
 // cudaStreamLegacy is 1; a handle that was destroyed or never made gives null.
-simt_stream* stream_of(cudaStream_t handle) {
+CUstream_st* stream_of(cudaStream_t handle) {
   if (handle == nullptr || reinterpret_cast<std::uintptr_t>(handle) == 1) return &null_stream;
   if (std::find(streams.begin(), streams.end(), handle) != streams.end()) return handle;
   report("bad-handle", "%p is no stream, or one that was destroyed", static_cast<void*>(handle));
@@ -55,29 +55,29 @@ bool is_event(cudaEvent_t handle) {
   return false;
 }
 
-void run_next(simt_stream* stream);
+void run_next(CUstream_st* stream);
 
 void complete(const std::shared_ptr<Record>& record) {
   while (!record->done) run_next(record->stream);
 }
 // In the order of the program an event is recorded before it is waited for, so this comes to an
 // end.
-void run_next(simt_stream* stream) {
+void run_next(CUstream_st* stream) {
   const std::shared_ptr<Record> wait = stream->queue.front().wait;
   if (wait) complete(wait);
   const Work work = std::move(stream->queue.front());
   stream->queue.pop_front();
   if (work.run) work.run();
 }
-void drain(simt_stream* stream) {
+void drain(CUstream_st* stream) {
   while (!stream->queue.empty()) run_next(stream);
 }
 // Runs all that the chosen streams hold, in a random order among streams.
 template <class Chosen>
 void drain_where(Chosen chosen) {
   for (;;) {
-    std::vector<simt_stream*> busy;
-    for (simt_stream* stream : streams) {
+    std::vector<CUstream_st*> busy;
+    for (CUstream_st* stream : streams) {
       if (!stream->queue.empty() && chosen(*stream)) busy.push_back(stream);
     }
     if (busy.empty()) return;
@@ -85,10 +85,10 @@ void drain_where(Chosen chosen) {
   }
 }
 
-cudaError_t push(simt_stream* stream, Work work) {
+cudaError_t push(CUstream_st* stream, Work work) {
   // The null stream and the blocking streams wait for each other.
   if (stream == &null_stream) {
-    drain_where([](const simt_stream& other) { return other.blocking; });
+    drain_where([](const CUstream_st& other) { return other.blocking; });
   } else if (stream->blocking) {
     drain(&null_stream);
   }
@@ -99,7 +99,7 @@ cudaError_t push(simt_stream* stream, Work work) {
 
 cudaError_t create(cudaStream_t* stream, unsigned flags) {
   if (stream == nullptr || flags > cudaStreamNonBlocking) return cudaErrorInvalidValue;
-  *stream = new simt_stream;
+  *stream = new CUstream_st;
   (*stream)->blocking = flags != cudaStreamNonBlocking;
   streams.push_back(*stream);
   return cudaSuccess;
@@ -108,16 +108,16 @@ cudaError_t create(cudaStream_t* stream, unsigned flags) {
 }  // namespace
 
 cudaError_t push(cudaStream_t handle, std::function<void()> work) {
-  simt_stream* stream = stream_of(handle);
+  CUstream_st* stream = stream_of(handle);
   if (stream == nullptr) return cudaErrorInvalidResourceHandle;
   return push(stream, Work{std::move(work), nullptr});
 }
 
 cudaError_t synchronize(cudaStream_t handle) {
-  simt_stream* stream = stream_of(handle);
+  CUstream_st* stream = stream_of(handle);
   if (stream == nullptr) return cudaErrorInvalidResourceHandle;
   if (stream == &null_stream) {
-    drain_where([](const simt_stream& other) { return other.blocking; });
+    drain_where([](const CUstream_st& other) { return other.blocking; });
   } else {
     drain(stream);
   }
@@ -125,17 +125,17 @@ cudaError_t synchronize(cudaStream_t handle) {
 }
 
 void synchronize_device() {
-  drain_where([](const simt_stream&) { return true; });
+  drain_where([](const CUstream_st&) { return true; });
 }
 
 void drop_pending_work() {
-  for (simt_stream* stream : streams) {
+  for (CUstream_st* stream : streams) {
     for (Work& work : stream->queue) {
       if (work.wait) work.wait->done = true;
     }
     stream->queue.clear();
   }
-  for (simt_event* event : events) {
+  for (CUevent_st* event : events) {
     if (event->latest) event->latest->done = true;
   }
 }
@@ -169,7 +169,7 @@ cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned flags, i
 }
 cudaError_t cudaStreamDestroy(cudaStream_t handle) {
   const auto held = lock();
-  simt_stream* stream = stream_of(handle);
+  CUstream_st* stream = stream_of(handle);
   if (stream == nullptr || stream == &null_stream) return finish(cudaErrorInvalidResourceHandle);
   drain(stream);  // CUDA lets the work end and returns at once: no one can tell
   std::erase(streams, stream);
@@ -182,14 +182,14 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
 }
 cudaError_t cudaStreamQuery(cudaStream_t handle) {
   const auto held = lock();
-  simt_stream* stream = stream_of(handle);
+  CUstream_st* stream = stream_of(handle);
   if (stream == nullptr) return finish(cudaErrorInvalidResourceHandle);
   if (!stream->queue.empty()) return cudaErrorNotReady;
   return finish(device_status());
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsigned) {
   const auto held = lock();
-  simt_stream* stream = stream_of(handle);
+  CUstream_st* stream = stream_of(handle);
   if (stream == nullptr || !is_event(event)) return finish(cudaErrorInvalidResourceHandle);
   if (!event->latest) return cudaSuccess;  // never recorded: nothing to wait for
   return finish(push(stream, Work{nullptr, event->latest}));
@@ -207,7 +207,7 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
   const cudaError_t status = device_status();
   if (status != cudaSuccess) return finish(status);
   if (event == nullptr) return finish(cudaErrorInvalidValue);
-  *event = new simt_event;
+  *event = new CUevent_st;
   (*event)->timed = (flags & cudaEventDisableTiming) == 0;
   events.push_back(*event);
   return cudaSuccess;
@@ -221,7 +221,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t handle) {
   const auto held = lock();
-  simt_stream* stream = stream_of(handle);
+  CUstream_st* stream = stream_of(handle);
   if (stream == nullptr || !is_event(event)) return finish(cudaErrorInvalidResourceHandle);
   const auto record = std::make_shared<Record>(Record{stream});
   event->latest = record;

@@ -59,6 +59,7 @@ struct Row {
 // Registers of one lane from the rows that the lanes gave: `matrices` rows of 8 lanes each.
 void load_matrices(const char* name, std::uint32_t* result, unsigned matrices, bool transposed,
                    const void* row, Where where) {
+  const detail::RuntimeCall call;
   const unsigned lane = detail::lane();
   Row mine{};
   if (lane < 8 * matrices) {
@@ -103,6 +104,7 @@ std::uint32_t cvt_rn_bf16x2(float upper, float lower) {
 
 void mma_m16n8k8_tf32(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2],
                       const float (&c)[4], Where where) {
+  const detail::RuntimeCall call;
   const Operands mine = operands_of(a, b);
   if (((a[0] | a[1] | a[2] | a[3] | b[0] | b[1]) & kNotTf32) != 0) {
     detail::report("mma-operand", "mma.m16n8k8 at %s:%u: an operand is not rounded to tf32",
@@ -117,6 +119,7 @@ void mma_m16n8k8_tf32(float (&d)[4], const std::uint32_t (&a)[4], const std::uin
 
 void mma_m16n8k16_bf16(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2],
                        const float (&c)[4], Where where) {
+  const detail::RuntimeCall call;
   const Operands mine = operands_of(a, b);
   const detail::Gathered<Operands> all("mma.m16n8k16", detail::kAllLanes, mine, false, where);
   accumulate(d, c, 16, [&](unsigned row, unsigned lower_half, unsigned column, unsigned k) {

@@ -63,6 +63,7 @@ void reset_warps() {
 
 Group& gather(const char* name, std::uint32_t mask, const void* contribution, std::uint32_t bytes,
               bool orders_memory, Where where) {
+  const RuntimeCall call;
   Fiber& fiber = *self;
   Warp& warp = processor.warps[fiber.warp];
   if ((mask >> fiber.lane & 1u) == 0) {
@@ -97,6 +98,7 @@ Group& gather(const char* name, std::uint32_t mask, const void* contribution, st
 }
 
 void release(Group& group) {
+  const RuntimeCall call;
   if (--group.readers == 0) free_groups.push_back(&group);
 }
 

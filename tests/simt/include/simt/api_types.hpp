@@ -80,8 +80,8 @@ enum cudaLaunchAttributeID {
   cudaLaunchAttributeProgrammaticStreamSerialization = 6
 };
 
-using cudaStream_t = struct simt_stream*;
-using cudaEvent_t = struct simt_event*;
+using cudaStream_t = struct CUstream_st*;
+using cudaEvent_t = struct CUevent_st*;
 using cudaHostFn_t = void (*)(void* argument);
 
 union cudaLaunchAttributeValue {

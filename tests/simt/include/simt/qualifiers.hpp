@@ -10,7 +10,9 @@
 /// What nvcc defines from its -arch options: the stand-in claims to be compute capability 9.0.
 #define __CUDA_ARCH_LIST__ 900
 
-#define __global__
+// Everything a kernel calls becomes part of it: the linker cannot replace an inline function by the
+// copy of a file that is not instrumented.
+#define __global__ __attribute__((flatten))
 #define __device__
 #define __host__
 #define __constant__

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-struct simt_stream;  // what a cudaStream_t points to
+struct CUstream_st;  // what a cudaStream_t points to
 
 /// What a test says to the stand-in and asks of it. Kernels and launchers need none of this: they
 /// see CUDA's own names, from cuda_runtime.h.
@@ -76,7 +76,7 @@ void reset();
 
 /// Runs `operation` in stream order as if it were a library's kernel (cuBLAS, say): while it runs,
 /// host code may read and write device memory. What it writes must be told with mark_written.
-void enqueue(simt_stream* stream, std::function<void()> operation);
+void enqueue(CUstream_st* stream, std::function<void()> operation);
 /// These bytes of device memory hold values now: the checker allows reading them.
 void mark_written(const void* begin, std::size_t bytes);
 
