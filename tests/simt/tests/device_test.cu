@@ -1,0 +1,319 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <numeric>
+#include <set>
+
+#include "array.hpp"
+#include "simt/simt.hpp"
+
+// What kernels see: built-in variables, shared memory, warp functions, barriers, atomics, the order
+// in which threads run.
+
+namespace {
+
+// ---- built-in variables -------------------------------------------------------------------------
+
+__global__ void index_kernel(unsigned* visits) {
+  const unsigned block = blockIdx.x + gridDim.x * (blockIdx.y + gridDim.y * blockIdx.z);
+  const unsigned thread = threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z);
+  const unsigned threads = blockDim.x * blockDim.y * blockDim.z;
+  atomicAdd(&visits[block * threads + thread], 1u + threadIdx.x % warpSize);
+}
+
+TEST(Builtins, EachThreadOfThreeDimensionsRunsOnce) {
+  const dim3 grid(3, 2, 4);
+  const dim3 block(5, 3, 2);
+  Array<unsigned> visits(std::vector<unsigned>(3 * 2 * 4 * 5 * 3 * 2));
+  launch(index_kernel, grid, block, 0, visits.data());
+  const auto got = visits.host();
+  for (std::size_t i = 0; i < got.size(); ++i) EXPECT_EQ(got[i], 1 + i % 5) << i;
+}
+
+// ---- shared and constant memory -----------------------------------------------------------------
+
+__constant__ float table[3];
+
+template <class T>
+__device__ T& counter() {
+  return simt::shared_var<T>([] {});
+}
+
+template <class T>
+__global__ void shared_kernel(T* out) {
+  auto& first = simt::shared_var<T[4]>([] {});
+  auto& second = simt::shared_var<T[4]>([] {});
+  T* dynamic = simt::dynamic_shared<T>();
+  const unsigned thread = threadIdx.x;
+  first[thread] = static_cast<T>(thread);
+  second[thread] = static_cast<T>(10 + thread);
+  dynamic[thread] = static_cast<T>(table[2]);
+  if (thread == 0) counter<T>() = T{0};
+  __syncthreads();
+  if (thread == 3) counter<T>() += T{7};
+  __syncthreads();
+  out[blockIdx.x * 4 + thread] =
+      first[3 - thread] + second[3 - thread] + dynamic[3 - thread] + counter<T>();
+}
+
+template <class T>
+void expect_shared_works() {
+  const float values[3] = {1.0f, 2.0f, 100.0f};
+  ASSERT_EQ(cudaMemcpyToSymbolAsync(table, values, sizeof values), cudaSuccess);
+  Array<T> out(8);
+  launch(shared_kernel<T>, 2, 4, 4 * sizeof(T), out.data());
+  const std::vector<T> wanted = {123, 121, 119, 117, 123, 121, 119, 117};
+  EXPECT_EQ(out.host(), wanted);
+}
+
+TEST(SharedMemory, DeclarationsAndInstantiationsAreDistinct) {
+  expect_shared_works<float>();
+  expect_shared_works<double>();
+  expect_shared_works<int>();
+}
+
+TEST(ConstantMemory, IsCheckedForItsSize) {
+  const float values[3] = {};
+  EXPECT_EQ(cudaMemcpyToSymbolAsync(table, values, sizeof values, 4), cudaErrorInvalidValue);
+  EXPECT_EQ(cudaGetLastError(), cudaErrorInvalidValue);
+}
+
+// ---- warp functions -----------------------------------------------------------------------------
+
+enum Shuffle { kIndexed, kUp, kDown, kXor };
+
+__global__ void shuffle_kernel(Shuffle kind, int argument, int width, double* out) {
+  const double mine = 0.5 + threadIdx.x;
+  double got = 0.0;
+  if (kind == kIndexed) got = __shfl_sync(0xffffffffu, mine, argument, width);
+  const auto distance = static_cast<unsigned>(argument);
+  if (kind == kUp) got = __shfl_up_sync(0xffffffffu, mine, distance, width);
+  if (kind == kDown) got = __shfl_down_sync(0xffffffffu, mine, distance, width);
+  if (kind == kXor) got = __shfl_xor_sync(0xffffffffu, mine, argument, width);
+  out[threadIdx.x] = got;
+}
+
+// The programming guide's table: the lane that each lane reads, itself where there is none.
+int source_lane(Shuffle kind, int lane, int argument, int width) {
+  const int begin = lane / width * width;
+  switch (kind) {
+    case kIndexed:
+      return begin + ((argument % width) + width) % width;
+    case kUp:
+      return lane - argument >= begin ? lane - argument : lane;
+    case kDown:
+      return lane + argument < begin + width ? lane + argument : lane;
+    case kXor:
+      return (lane ^ argument) < begin + width ? (lane ^ argument) : lane;
+  }
+  return -1;
+}
+
+TEST(Warp, ShufflesReadTheLanesOfTheGuide) {
+  Array<double> out(32);
+  for (const Shuffle kind : {kIndexed, kUp, kDown, kXor}) {
+    for (const int width : {1, 2, 8, 32}) {
+      for (const int argument : {0, 1, 3, 8, 31}) {
+        launch(shuffle_kernel, 1, 32, 0, kind, argument, width, out.data());
+        const auto got = out.host();
+        for (int lane = 0; lane < 32; ++lane) {
+          EXPECT_EQ(got[static_cast<std::size_t>(lane)],
+                    0.5 + source_lane(kind, lane, argument, width))
+              << kind << " " << argument << " of " << width << " in lane " << lane;
+        }
+      }
+    }
+  }
+}
+
+struct Votes {
+  unsigned odd, all, any, equal, sum, smallest, largest, every, either, parity;
+  int smallest_signed;
+};
+
+__global__ void vote_kernel(Votes* out, unsigned mask) {
+  const unsigned thread = threadIdx.x;
+  if ((mask >> (thread % 32) & 1u) == 0) return;
+  Votes votes{};
+  votes.odd = __ballot_sync(mask, static_cast<int>(thread % 2));
+  votes.all = static_cast<unsigned>(__all_sync(mask, thread < 40));
+  votes.any = static_cast<unsigned>(__any_sync(mask, thread == 35));
+  votes.equal = __match_any_sync(mask, thread % 5);
+  votes.sum = __reduce_add_sync(mask, thread);
+  votes.smallest = __reduce_min_sync(mask, thread);
+  votes.largest = __reduce_max_sync(mask, thread);
+  votes.every = __reduce_and_sync(mask, thread | 64u);
+  votes.either = __reduce_or_sync(mask, thread);
+  votes.parity = __reduce_xor_sync(mask, thread);
+  votes.smallest_signed = __reduce_min_sync(mask, 5 - static_cast<int>(thread));
+  out[thread] = votes;
+}
+
+void expect_votes(unsigned threads, unsigned mask) {
+  Array<Votes> out(std::vector<Votes>(threads, Votes{}));
+  launch(vote_kernel, 1, threads, 0, out.data(), mask);
+  const auto got = out.host();
+  for (unsigned thread = 0; thread < threads; ++thread) {
+    if ((mask >> (thread % 32) & 1u) == 0) continue;
+    Votes wanted{};
+    wanted.all = 1;
+    wanted.smallest = wanted.every = ~0u;
+    wanted.smallest_signed = 100;
+    for (unsigned other = thread / 32 * 32; other < std::min(threads, thread / 32 * 32 + 32);
+         ++other) {
+      const unsigned bit = 1u << other % 32;
+      if ((mask & bit) == 0) continue;
+      if (other % 2 == 1) wanted.odd |= bit;
+      if (other >= 40) wanted.all = 0;
+      if (other == 35) wanted.any = 1;
+      if (other % 5 == thread % 5) wanted.equal |= bit;
+      wanted.sum += other;
+      wanted.smallest = std::min(wanted.smallest, other);
+      wanted.largest = std::max(wanted.largest, other);
+      wanted.every &= other | 64u;
+      wanted.either |= other;
+      wanted.parity ^= other;
+      wanted.smallest_signed = std::min(wanted.smallest_signed, 5 - static_cast<int>(other));
+    }
+    EXPECT_EQ(std::memcmp(&got[thread], &wanted, sizeof wanted), 0)
+        << thread << " of " << threads << ", mask " << mask;
+  }
+}
+
+TEST(Warp, VotesAndReductionsCountTheLanesOfTheMask) {
+  expect_votes(32, 0xffffffffu);
+  expect_votes(64, 0xffffffffu);
+  expect_votes(43, 0xffffffffu);  // the last warp has 11 lanes
+  expect_votes(32, 0x0000f0f1u);
+}
+
+__global__ void partial_warp_kernel(int* out) {
+  const int lane = static_cast<int>(threadIdx.x);
+  int value = lane;
+  if (lane < 8) {
+    value = __shfl_xor_sync(0x000000ffu, value, 1);
+  } else {
+    value = __shfl_xor_sync(0xffffff00u, value, 2);
+  }
+  __syncwarp();
+  out[lane] = value;
+}
+
+TEST(Warp, PartsOfAWarpShuffleOnTheirOwn) {
+  Array<int> out(32);
+  launch(partial_warp_kernel, 1, 32, 0, out.data());
+  const auto got = out.host();
+  for (int lane = 0; lane < 32; ++lane) {
+    EXPECT_EQ(got[static_cast<std::size_t>(lane)], lane < 8 ? lane ^ 1 : lane ^ 2);
+  }
+}
+
+// ---- barriers -----------------------------------------------------------------------------------
+
+__global__ void barrier_kernel(int limit, int* out) {
+  const int thread = static_cast<int>(threadIdx.x);
+  const int count = __syncthreads_count(thread < limit);
+  const int all = __syncthreads_and(thread < limit);
+  const int any = __syncthreads_or(thread < limit);
+  out[thread] = count + 1000 * (all != 0) + 2000 * (any != 0);
+}
+
+TEST(Barrier, CountsAndCombinesPredicates) {
+  for (const int limit : {0, 1, 77, 100}) {
+    Array<int> out(100);
+    launch(barrier_kernel, 1, 100, 0, limit, out.data());
+    const int wanted = limit + (limit == 100 ? 1000 : 0) + (limit > 0 ? 2000 : 0);
+    EXPECT_EQ(out.host(), std::vector<int>(100, wanted)) << limit;
+  }
+}
+
+// ---- atomics ------------------------------------------------------------------------------------
+
+template <class T>
+__global__ void atomic_kernel(T* cells, T* old) {
+  old[0] = atomicAdd(&cells[0], T{5});
+  old[1] = atomicExch(&cells[1], T{5});
+  old[2] = atomicMin(&cells[2], T{5});
+  old[3] = atomicMax(&cells[3], T{5});
+  old[4] = atomicAnd(&cells[4], T{6});
+  old[5] = atomicOr(&cells[5], T{6});
+  old[6] = atomicXor(&cells[6], T{6});
+  old[7] = atomicCAS(&cells[7], T{3}, T{9});
+  old[8] = atomicCAS(&cells[8], T{4}, T{9});
+}
+
+template <class T>
+void expect_atomics() {
+  Array<T> cells(std::vector<T>(9, T{3}));
+  Array<T> old(9);
+  launch(atomic_kernel<T>, 1, 1, 0, cells.data(), old.data());
+  EXPECT_EQ(cells.host(), (std::vector<T>{8, 5, 3, 5, 2, 7, 5, 9, 3}));
+  EXPECT_EQ(old.host(), std::vector<T>(9, T{3}));
+}
+
+TEST(Atomics, GiveTheOldValueAndStoreTheNew) {
+  expect_atomics<int>();
+  expect_atomics<unsigned>();
+  expect_atomics<unsigned long long>();
+}
+
+__global__ void clock_kernel(unsigned* up, unsigned* down, float* sum, double* total) {
+  atomicInc(up, 6u);
+  atomicDec(down, 6u);
+  atomicAdd(sum, 0.5f);
+  atomicAdd(total, 0.25);
+}
+
+TEST(Atomics, AddUpOverBlocksAndWrapAtTheirLimit) {
+  Array<unsigned> cells(std::vector<unsigned>{0, 0});
+  Array<float> sum(std::vector<float>{0.0f});
+  Array<double> total(std::vector<double>{0.0});
+  launch(clock_kernel, 10, 40, 0, cells.data(), cells.data() + 1, sum.data(), total.data());
+  EXPECT_EQ(cells.host(), (std::vector<unsigned>{400 % 7, 6 - (400 - 1) % 7}));
+  EXPECT_EQ(sum.host()[0], 200.0f);
+  EXPECT_EQ(total.host()[0], 100.0);
+}
+
+// ---- the order of threads -----------------------------------------------------------------------
+
+__global__ void order_kernel(unsigned* ticket, unsigned* order) {
+  order[atomicAdd(ticket, 1u)] = threadIdx.x + blockIdx.x * blockDim.x;
+}
+
+std::vector<unsigned> order_of_threads(simt::Order order, std::uint64_t seed) {
+  const simt::Options before = simt::options();
+  simt::options().order = order;
+  simt::options().random_blocks = order == simt::Order::kRandom;
+  simt::options().seed = seed;
+  Array<unsigned> ticket(std::vector<unsigned>{0});
+  Array<unsigned> ran(40);
+  launch(order_kernel, 5, 8, 0, ticket.data(), ran.data());
+  simt::options() = before;
+  return ran.host();
+}
+
+TEST(Order, IsWhatTheOptionsSay) {
+  std::vector<unsigned> forward(40);
+  std::iota(forward.begin(), forward.end(), 0u);
+  EXPECT_EQ(order_of_threads(simt::Order::kForward, 1), forward);
+  std::vector<unsigned> reverse;
+  for (unsigned i = 0; i < 40; ++i) reverse.push_back(i / 8 * 8 + 7 - i % 8);
+  EXPECT_EQ(order_of_threads(simt::Order::kReverse, 1), reverse);
+}
+
+TEST(Order, IsRandomAndRepeatable) {
+  std::set<std::vector<unsigned>> orders;
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    simt::reset();  // the number of the launch is part of the seed
+    const auto once = order_of_threads(simt::Order::kRandom, seed);
+    simt::reset();
+    EXPECT_EQ(order_of_threads(simt::Order::kRandom, seed), once);
+    EXPECT_TRUE(std::is_permutation(once.begin(), once.end(),
+                                    order_of_threads(simt::Order::kForward, 1).begin()));
+    orders.insert(once);
+  }
+  EXPECT_EQ(orders.size(), 20u);
+}
+
+}  // namespace
