@@ -14,7 +14,6 @@ inline constexpr int kSquareThreads = 256;             // kSquareLanes²
 inline constexpr int kSquareSize = kSquare * kSquare;  // elements
 inline constexpr int kSquareDepth = 16;                // rows staged at a time
 inline constexpr double kRounding = std::numeric_limits<double>::epsilon();
-inline constexpr double kLargest = std::numeric_limits<double>::max();
 inline constexpr double kNoValue = std::numeric_limits<double>::quiet_NaN();
 using SquareStage = double2[2][kSquareDepth * kSquare / 2];
 
@@ -60,7 +59,8 @@ __device__ __forceinline__ double sweep(SquareShare& x, int limit, SweepScratch&
       }
       __syncthreads();
       const double pivot = sqrt(line[p]);
-      if (!(pivot * pivot > kRounding * scratch.diagonal[p] && pivot <= kLargest)) {
+      // NaN fails too, and so does infinity, which the diagonal shares.
+      if (!(pivot * pivot > kRounding * scratch.diagonal[p])) {
         return kNoValue;
       }
       const double inverse = 1.0 / pivot;
