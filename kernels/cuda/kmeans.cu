@@ -215,8 +215,7 @@ __device__ __forceinline__ void sum_rows(const DeviceRows<T>& rows, const T* dis
   for (std::int64_t at = threadIdx.x; at < count; at += kThreads) {
     const double w = weight_of(rows, first + at);
     weight += w;
-    // A row without weight may lie anywhere, even where its distance has overflowed.
-    if (w != 0.0) inertia += w * static_cast<double>(distances[first + at]);
+    inertia += w * static_cast<double>(distances[first + at]);
   }
   weight = device::block_sum<kThreads>(weight, scratch);
   inertia = device::block_sum<kThreads>(inertia, scratch);
@@ -239,6 +238,7 @@ __global__ void __launch_bounds__(kThreads)
   double* record = partials + block * (Layout::counts + n_clusters * (d + 1));
   if (chunk == 0) sum_rows(rows, distances, first, count, record);
   for (int at = thread; at < kKeys; at += kThreads) {
+    // A row without weight may lie anywhere, even where x' has overflowed.
     const bool counts = at < count && weight_of(rows, first + at) != 0.0;
     keys[at] = counts ? labels[first + at] * kBlockRows + at : kNoKey;
   }

@@ -195,8 +195,8 @@ TEST_F(KMeansAssign, TakesTheLowestOfEqualCentroids) {
 
 TEST_F(KMeansAssign, LetsRowsWithoutWeightLieAnywhere) {
   Problem<float> p = weighted<float>(100, 2, 3);
-  p.values[at(p.stride)] = 3e38F;  // row 1, whose distance overflows
-  p.scale[0] = 1.0F;
+  p.values[at(p.stride)] = 3e38F;  // row 1, which overflows in the frame
+  p.scale[0] = 4.0F;
   const Assigned<float> found = assign(p);
   expect_record(p, found, 0);
   for (const double value : found.partials) EXPECT_TRUE(std::isfinite(value));
