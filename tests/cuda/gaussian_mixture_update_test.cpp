@@ -266,6 +266,7 @@ TEST_F(GaussianMixtureUpdate, CountsAComponentWithoutRows) {
     } else if (type == gm::Covariance::spherical) {
       EXPECT_EQ(model.covariances[1], 0.5);
     }
+    for (const double value : model.covariances) EXPECT_TRUE(std::isfinite(value));
   }
 }
 
@@ -289,7 +290,7 @@ TEST_F(GaussianMixtureUpdate, CountsAComponentOnOnePoint) {
   }
 }
 
-// One constant feature says nothing about a component, and neither do data without any spread.
+// A constant feature says nothing about a component, and neither do data without any spread.
 TEST_F(GaussianMixtureUpdate, PassesOverConstantFeatures) {
   for (const std::int64_t n_constant : {1, 2}) {
     Problem<double> p = make_problem<double>(gm::Covariance::diagonal, 2, 2);
@@ -298,7 +299,33 @@ TEST_F(GaussianMixtureUpdate, PassesOverConstantFeatures) {
       for (std::int64_t k = 0; k < 2; ++k) p.shifts[at(k * 2 + j)] = 0.0;
     }
     EXPECT_EQ(run(p, sums(p), 0.0).status.n_collapsed, 0) << n_constant;
+    if (n_constant == 2) continue;
+    // In the feature that is left both components lie on points, which only their distance tells.
+    for (std::int64_t i = 0; i < p.n; ++i) {
+      const std::int64_t own = i % 2;
+      p.rows[at(i * 2 + 1)] = p.centre[1] + p.shifts[at(own * 2 + 1)] / p.scale[1];
+      for (std::int64_t k = 0; k < 2; ++k) p.shares[at(i * 2 + k)] = k == own ? 1 : 0;
+    }
+    EXPECT_EQ(run(p, sums(p), 0.0).status.n_collapsed, 2);
   }
+}
+
+// Sums of rounded squares may come out below the square of the mean.
+TEST_F(GaussianMixtureUpdate, HasNoVarianceBelowRegCovar) {
+  for (const gm::Covariance type : {gm::Covariance::diagonal, gm::Covariance::spherical}) {
+    const Problem<float> p{type, 1, 1, 1, {}, {}, {0.0}, {1.0}, {0.0F}};
+    const Updated model = run(p, {4.0, 0.0, 0.0, 0.0, 4.0, 4.0, 4.0 - 0x1p-50}, 0.25);
+    EXPECT_EQ(model.covariances[0], 0.25);
+  }
+}
+
+TEST_F(GaussianMixtureUpdate, NormalisesWeights) {
+  const Problem<float> p = make_problem<float>(gm::Covariance::diagonal, 3, 2);
+  std::vector<double> values = sums(p);
+  values[0] *= 1.0 + 1e-9;
+  const Updated model = run(p, values, 1e-6);
+  EXPECT_NEAR(model.weights[0] + model.weights[1] + model.weights[2], 1.0,
+              4.0 * static_cast<double>(kEpsilon));
 }
 
 TEST_F(GaussianMixtureUpdate, IsTheSameBitsTwice) {
