@@ -54,3 +54,16 @@ function(simt_add_tests target variant seconds)
                                                        TIMEOUT ${seconds})
   endforeach()
 endfunction()
+
+# simt_add_lint(NAME SEAM FOLDER FOLDERS...): a test that the kernel sources below FOLDERS keep to
+# what the stand-in needs; the folder SEAM alone may hold what only one compiler understands.
+function(simt_add_lint name keyword seam)
+  find_package(Python3 3.8 QUIET COMPONENTS Interpreter)
+  if(NOT Python3_FOUND)
+    message(STATUS "${name} left out: no python3")
+    return()
+  endif()
+  add_test(NAME ${name} COMMAND Python3::Interpreter -B ${SIMT_LINT} --seam ${seam} ${ARGN})
+  set_tests_properties(${name} PROPERTIES LABELS simt TIMEOUT 60)
+endfunction()
+set(SIMT_LINT ${CMAKE_CURRENT_LIST_DIR}/lint.py CACHE INTERNAL "Checks kernel sources")
