@@ -7,6 +7,7 @@
 #include "culatent/error.hpp"
 #include "culatent/gaussian_mixture.hpp"
 #include "tests/core/planted.hpp"
+#include "tests/device.hpp"
 #include "tests/io/files.hpp"
 
 namespace culatent {
@@ -31,7 +32,7 @@ class GaussianMixtureCheckpoint : public testing::TestWithParam<gm::Covariance> 
   }
   template <class T>
   gm::Fit fit(const gm::Options& options, Observer observer = {}, int n_threads = 2) const {
-    const Context context({.n_threads = n_threads, .observer = std::move(observer)});
+    const Context context(on_device({.n_threads = n_threads, .observer = std::move(observer)}));
     return gm::fit<T>(context, planted::cast<T>(rows_).view(), options);
   }
   // Ends at the n-th call of the observer by an exception, as a kill would: nothing is tidied up.
@@ -99,13 +100,13 @@ TEST_P(GaussianMixtureCheckpoint, ResumesWithMissingValuesAndDroppedComponents) 
   o.missing = true;
   o.reg_covar = 0.0;
   o.collapse = gm::Collapse::drop;
-  const Context plain({.n_threads = 2});
+  const Context plain(on_device({.n_threads = 2}));
   const gm::Fit undisturbed = gm::fit<double>(plain, rows.view(), o);
   EXPECT_EQ(undisturbed.model.n_components(), GetParam() == gm::Covariance::tied ? 4 : 3);
   for (int last = 0; last < 5; ++last) {
-    const Context stopping({.n_threads = 2, .observer = [&](const Progress& p) {
-                              return std::string(p.phase) != "fit" || p.iteration < last;
-                            }});
+    const Context stopping(on_device({.n_threads = 2, .observer = [&](const Progress& p) {
+                                        return std::string(p.phase) != "fit" || p.iteration < last;
+                                      }}));
     std::filesystem::remove(path_);
     o.checkpoint.resume = false;
     EXPECT_TRUE(gm::fit<double>(stopping, rows.view(), o).interrupted);
@@ -151,7 +152,7 @@ struct Resumed {
 TEST(GaussianMixtureResume, StartsAfreshWithoutAFile) {
   const Folder folder;
   Resumed r;
-  const Context context;
+  const Context context(on_device());
   const gm::Fit plain = gm::fit<double>(context, r.rows.view(), r.options);
   r.options.checkpoint = {.path = folder.path("none"), .resume = true};
   EXPECT_TRUE(planted::same_bits(gm::fit<double>(context, r.rows.view(), r.options), plain));
@@ -159,7 +160,7 @@ TEST(GaussianMixtureResume, StartsAfreshWithoutAFile) {
 
 TEST(GaussianMixtureResume, RefusesOtherDataAndOptions) {
   const Folder folder;
-  const Context context;
+  const Context context(on_device());
   const gm::CheckpointOptions checkpoint{.path = folder.path("c"), .every_iterations = 2};
   Resumed good;
   good.options.weights = good.weights;
@@ -204,7 +205,7 @@ TEST(GaussianMixtureResume, RefusesOtherDataAndOptions) {
 
 TEST(GaussianMixtureResume, RefusesEveryDamagedByteAndCut) {
   const Folder folder;
-  const Context context;
+  const Context context(on_device());
   Resumed r;
   const std::string path = folder.path("c");
   r.options.checkpoint = {.path = path, .every_iterations = 2};
@@ -231,7 +232,7 @@ TEST(GaussianMixtureResume, RefusesEveryDamagedByteAndCut) {
 
 TEST(GaussianMixtureResume, RefusesAModelFile) {
   const Folder folder;
-  const Context context;
+  const Context context(on_device());
   Resumed r;
   const std::string path = folder.path("model");
   gm::save(planted::model(gm::Covariance::full, 2, 2, 1.0, 1), path);
@@ -241,7 +242,7 @@ TEST(GaussianMixtureResume, RefusesAModelFile) {
 }
 
 TEST(GaussianMixtureResume, ACheckpointThatCannotBeWrittenIsAnError) {
-  const Context context;
+  const Context context(on_device());
   Resumed r;
   r.options.checkpoint = {.path = "/nowhere/at/all", .every_iterations = 1};
   expect_contains(error_of<io_error>([&] { gm::fit<double>(context, r.rows.view(), r.options); }),

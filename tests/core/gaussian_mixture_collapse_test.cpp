@@ -5,6 +5,7 @@
 #include "culatent/error.hpp"
 #include "culatent/gaussian_mixture.hpp"
 #include "tests/core/planted.hpp"
+#include "tests/device.hpp"
 
 namespace culatent {
 namespace {
@@ -28,7 +29,7 @@ class GaussianMixtureCollapse
  protected:
   template <class T>
   gm::Fit fit(gm::Collapse collapse, double reg_covar = 0.0) const {
-    const Context context({.n_threads = 2});
+    const Context context(on_device({.n_threads = 2}));
     return gm::fit<T>(context, planted::cast<T>(rows_).view(),
                       {.n_components = 2,
                        .covariance = std::get<0>(GetParam()),
@@ -102,7 +103,7 @@ INSTANTIATE_TEST_SUITE_P(Points, GaussianMixtureCollapse,
 
 TEST(GaussianMixtureTied, ACommonCovarianceDoesNotCollapseOnAPoint) {
   const Matrix<double> rows = cloud_and_point(40);
-  const Context context;
+  const Context context(on_device());
   const gm::Fit fit = gm::fit<double>(context, rows.view(),
                                       {.n_components = 2,
                                        .covariance = gm::Covariance::tied,
@@ -120,7 +121,7 @@ TEST(GaussianMixtureCollapseOnALine, IsResetToThePooledCovariance) {
     for (std::int64_t j = 0; j < 4; ++j) rows(i, j) += 100.0;
   }
   for (std::int64_t i = 0; i < rows.size(); ++i) rows.data()[i] *= 1e6;  // beside it reg_covar is 0
-  const Context context;
+  const Context context(on_device());
   const gm::Options options{.n_components = 2, .max_iter = 20, .seed = 1};
   const gm::Fit wide = gm::fit<double>(context, rows.view(), options);
   planted::expect_finite(wide);
@@ -131,7 +132,7 @@ TEST(GaussianMixtureCollapseOnALine, IsResetToThePooledCovariance) {
 TEST(GaussianMixtureCollapseOfAll, IsTheRightAnswerOrAnError) {
   Matrix<double> rows(100, 2);  // two points, fifty rows each
   for (std::int64_t i = 0; i < 100; ++i) rows(i, 0) = rows(i, 1) = i < 50 ? -1.0 : 1.0;
-  const Context context;
+  const Context context(on_device());
   for (const gm::Collapse collapse :
        {gm::Collapse::regularise, gm::Collapse::drop, gm::Collapse::error}) {
     for (const gm::Covariance covariance : oracle::kCovariances) {

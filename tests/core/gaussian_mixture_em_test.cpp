@@ -4,6 +4,7 @@
 
 #include "culatent/gaussian_mixture.hpp"
 #include "tests/core/planted.hpp"
+#include "tests/device.hpp"
 
 namespace culatent {
 namespace {
@@ -36,7 +37,7 @@ void one_component_is_mean_and_covariance(gm::Covariance covariance, bool weight
   std::copy(narrow.data(), narrow.data() + narrow.size(), rows.data());
   const std::vector<double> weights =
       weighted ? random_weights(rows.rows(), 7) : std::vector<double>();
-  const Context context({.n_threads = 2});
+  const Context context(on_device({.n_threads = 2}));
   const gm::Fit fit = gm::fit<T>(
       context, narrow.view(),
       {.covariance = covariance, .max_iter = 2, .reg_covar = 0.0, .seed = 1, .weights = weights});
@@ -84,7 +85,7 @@ TEST_P(GaussianMixtureEm, OneComponentIsTheSampleMeanAndCovariance) {
 template <class T>
 gm::Fit fit_from_start(const Matrix<double>& rows, const gm::Model& start,
                        const std::vector<double>& weights, int max_iter, bool missing = false) {
-  const Context context({.n_threads = 2});
+  const Context context(on_device({.n_threads = 2}));
   return gm::fit<T>(context, planted::cast<T>(rows).view(),
                     {.n_components = static_cast<int>(start.n_components()),
                      .covariance = start.covariance,
@@ -138,7 +139,7 @@ TEST_P(GaussianMixtureEm, TracesLikelihoodElboAndEntropyAtEveryIteration) {
 }
 
 TEST_P(GaussianMixtureEm, LogLikelihoodNeverFalls) {
-  const Context context({.n_threads = 2});
+  const Context context(on_device({.n_threads = 2}));
   for (std::uint64_t seed = 0; seed < 6; ++seed) {
     Matrix<double> rows =
         planted::rows(planted::model(GetParam(), 4, 3, 1.0, seed), 900, seed + 50);
@@ -176,7 +177,7 @@ void recovers_planted_means(gm::Covariance covariance) {
       }
     }
     const Matrix<T> rows = planted::cast<T>(planted::rows(truth, kRows, seed + 10));
-    const Context context({.n_threads = 2});
+    const Context context(on_device({.n_threads = 2}));
     gm::Fit fit = gm::fit<T>(
         context, rows.view(),
         {.n_components = kComponents, .covariance = covariance, .tol = 1e-6, .seed = seed});

@@ -5,6 +5,7 @@
 
 #include "culatent/gaussian_mixture.hpp"
 #include "tests/core/golden.hpp"
+#include "tests/device.hpp"
 
 namespace culatent {
 namespace {
@@ -85,7 +86,7 @@ void check_case(const std::string& name) {
   const golden::Case c("gmm/" + name);
   const Matrix<double> wide = c.input("X");
   const Matrix<T> rows = cast<T>(wide);
-  const Context context({.n_threads = 2});
+  const Context context(on_device({.n_threads = 2}));
   gm::Options options;
   options.n_components = c.params().at("n_components").get<int>();
   options.covariance = covariance_named(c.params().at("covariance_type").get<std::string>());
@@ -136,7 +137,7 @@ TEST_P(GaussianMixtureGolden, AgreesWithScikitLearnInFloat) { check_case<float>(
 TEST_P(GaussianMixtureGolden, ConvergesInTheSameNumberOfIterations) {
   const golden::Case c("gmm/" + GetParam());
   const Matrix<double> rows = c.input("X");
-  const Context context;
+  const Context context(on_device());
   gm::Options options;
   options.n_components = c.params().at("n_components").get<int>();
   options.covariance = covariance_named(c.params().at("covariance_type").get<std::string>());

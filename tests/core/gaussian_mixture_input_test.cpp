@@ -6,6 +6,7 @@
 #include "culatent/error.hpp"
 #include "culatent/gaussian_mixture.hpp"
 #include "tests/core/planted.hpp"
+#include "tests/device.hpp"
 
 namespace culatent {
 namespace {
@@ -19,7 +20,7 @@ template <class T>
 class GaussianMixtureInput : public testing::Test {
  protected:
   static gm::Fit fit(const Matrix<T>& rows, gm::Options options = {.n_components = 2}) {
-    static const Context context({.n_threads = 2});
+    const Context context(on_device({.n_threads = 2}));
     if (!options.seed) options.seed = 1;
     return gm::fit<T>(context, rows.view(), options);
   }
@@ -202,7 +203,7 @@ TYPED_TEST(GaussianMixtureInput, ManyFeaturesMostlyZeroAreFitted) {
 }
 
 TEST(GaussianMixtureInputInDouble, SquaresThatLeaveDoubleAreAnError) {
-  const Context context;
+  const Context context(on_device());
   Matrix<double> rows = planted::rows(planted::model(gm::Covariance::full, 1, 2, 1.0, 1), 50, 2);
   const auto refused = [&] {
     return error_of<data_error>(
@@ -216,7 +217,7 @@ TEST(GaussianMixtureInputInDouble, SquaresThatLeaveDoubleAreAnError) {
 }
 
 TEST(GaussianMixtureInputInDouble, AnEnormousConstantIsAnOffset) {
-  const Context context;
+  const Context context(on_device());
   Matrix<double> rows = planted::rows(planted::model(gm::Covariance::full, 1, 2, 0.0, 1), 5000, 2);
   for (std::int64_t i = 0; i < rows.rows(); ++i) rows(i, 0) = 1e306;
   const gm::Fit fit = gm::fit<double>(context, rows.view(), {.n_components = 1});

@@ -6,6 +6,7 @@
 #include "culatent/error.hpp"
 #include "culatent/gaussian_mixture.hpp"
 #include "tests/core/planted.hpp"
+#include "tests/device.hpp"
 
 namespace culatent {
 namespace {
@@ -18,7 +19,7 @@ namespace gm = gaussian_mixture;
 class GaussianMixtureModel : public testing::TestWithParam<gm::Covariance> {
  protected:
   const gm::Model model_ = planted::model(GetParam(), 3, 4, 2.0, 1);
-  const Context context_{{.n_threads = 2}};
+  const Context context_{on_device({.n_threads = 2})};
 };
 
 TEST_P(GaussianMixtureModel, CountsItsParameters) {

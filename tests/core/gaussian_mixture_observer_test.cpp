@@ -7,6 +7,7 @@
 #include "culatent/error.hpp"
 #include "culatent/gaussian_mixture.hpp"
 #include "tests/core/planted.hpp"
+#include "tests/device.hpp"
 
 namespace culatent {
 namespace {
@@ -20,7 +21,7 @@ const Matrix<double>& test_rows() {
 }
 
 gm::Fit fit_with(Observer observer, gm::Options options = {}) {
-  const Context context({.n_threads = 2, .observer = std::move(observer)});
+  const Context context(on_device({.n_threads = 2, .observer = std::move(observer)}));
   options.n_components = 3;
   options.tol = 0.0;
   options.seed = 1;
@@ -101,12 +102,12 @@ TEST(GaussianMixtureObserver, StoppingARestartKeepsTheBest) {
 TEST(GaussianMixtureObserver, MayThrow) {
   for (const char* phase : {"init", "fit"}) {
     bool throwing = true;
-    const Context context({.n_threads = 2, .observer = [&](const Progress& p) {
-                             if (throwing && std::string(p.phase) == phase) {
-                               throw std::logic_error("enough");
-                             }
-                             return true;
-                           }});
+    const Context context(on_device({.n_threads = 2, .observer = [&](const Progress& p) {
+                                       if (throwing && std::string(p.phase) == phase) {
+                                         throw std::logic_error("enough");
+                                       }
+                                       return true;
+                                     }}));
     const gm::Options options{.n_components = 3, .max_iter = 3, .tol = 0.0, .seed = 1};
     EXPECT_THROW(gm::fit<double>(context, test_rows().view(), options), std::logic_error);
     throwing = false;
@@ -116,7 +117,7 @@ TEST(GaussianMixtureObserver, MayThrow) {
 }
 
 TEST(GaussianMixtureSource, ThatThrowsLeavesTheContextUsable) {
-  const Context context({.n_threads = 3});
+  const Context context(on_device({.n_threads = 3}));
   std::atomic<int> reads = 0;
   int failing_read = 0;
   const GeneratedRows<double> rows(5000, 2, [&](std::int64_t first, MatrixView<double> out) {

@@ -8,6 +8,7 @@
 #include "culatent/dataset.hpp"
 #include "culatent/gaussian_mixture.hpp"
 #include "tests/core/planted.hpp"
+#include "tests/device.hpp"
 #include "tests/io/files.hpp"
 
 namespace culatent {
@@ -79,13 +80,13 @@ void same_bits_for_threads_chunks_and_sources(gm::Covariance covariance, bool mi
   const MatrixRows<T> plain(rows.view());
   const std::vector<const RowSource<T>*> sources = {&plain, strided.source.get(), &made,
                                                     file.get()};
-  const Context one({.n_threads = 1});
+  const Context one(on_device({.n_threads = 1}));
   const gm::Fit expected = gm::fit<T>(one, plain, options);
   planted::expect_finite(expected);
   for (const int n_threads : {1, 2, 3, 7}) {
     for (const std::int64_t chunk_rows :
          {std::int64_t{1024}, std::int64_t{3000}, std::int64_t{0}}) {
-      const Context context({.n_threads = n_threads, .chunk_rows = chunk_rows});
+      const Context context(on_device({.n_threads = n_threads, .chunk_rows = chunk_rows}));
       for (std::size_t s = 0; s < sources.size(); ++s) {
         EXPECT_TRUE(planted::same_bits(gm::fit<T>(context, *sources[s], options), expected))
             << n_threads << " threads, chunks of " << chunk_rows << ", source " << s;
@@ -112,10 +113,10 @@ TEST_P(GaussianMixtureBits, DoNotDependOnTheMemoryLimit) {
   const MatrixRows<double> source(rows.view());
   const gm::Options options{
       .n_components = 4, .covariance = GetParam(), .max_iter = 4, .tol = 0.0, .seed = 1};
-  const Context wide({.n_threads = 7});
-  const Context one({.n_threads = 1});
+  const Context wide(on_device({.n_threads = 7}));
+  const Context one(on_device({.n_threads = 1}));
   const std::int64_t least = gm::plan<double>(one, source, options).host_bytes;
-  const Context narrow({.n_threads = 7, .memory_limit = least});
+  const Context narrow(on_device({.n_threads = 7, .memory_limit = least}));
   const gm::Fit fit = gm::fit<double>(narrow, source, options);
   EXPECT_EQ(fit.plan.n_workers, 1);
   EXPECT_LE(fit.plan.host_bytes, least);
@@ -140,11 +141,11 @@ TEST_P(GaussianMixtureBits, OfOutputsDoNotDependOnThreadsChunksOrSource) {
   };
   const MatrixRows<float> plain(rows.view());
   const GeneratedRows<float> made = generated(rows);
-  const Context one({.n_threads = 1});
+  const Context one(on_device({.n_threads = 1}));
   const std::vector<double> expected = outputs(one, plain);
   for (const int n_threads : {2, 3, 7}) {
     for (const std::int64_t chunk_rows : {1024, 3000}) {
-      const Context context({.n_threads = n_threads, .chunk_rows = chunk_rows});
+      const Context context(on_device({.n_threads = n_threads, .chunk_rows = chunk_rows}));
       EXPECT_TRUE(planted::same_bits(outputs(context, plain), expected));
       EXPECT_TRUE(planted::same_bits(outputs(context, made), expected));
     }

@@ -4,6 +4,7 @@
 
 #include "culatent/gaussian_mixture.hpp"
 #include "tests/core/planted.hpp"
+#include "tests/device.hpp"
 
 namespace culatent {
 namespace {
@@ -40,7 +41,7 @@ class GaussianMixtureShapes : public testing::TestWithParam<gm::Covariance> {
                 static_cast<double>(oracle::mean_log_likelihood(start, seen)), tolerance);
     planted::expect_models_near(fit.model, oracle::em_step(start, seen, {}, 0.01), tolerance);
   }
-  const Context context_{{.n_threads = 2}};
+  const Context context_{on_device({.n_threads = 2})};
 };
 
 TEST_P(GaussianMixtureShapes, AtTheEdgesOfTilesInRows) {

@@ -2,6 +2,7 @@
 
 #include "culatent/gaussian_mixture.hpp"
 #include "tests/core/planted.hpp"
+#include "tests/device.hpp"
 
 namespace culatent {
 namespace {
@@ -18,7 +19,7 @@ TEST_P(GaussianMixtureOfManyFeatures, IsFittedOrExplained) {
   for (std::int64_t i = 0; i < rows.size(); ++i) {
     if (draws.uniform() < 0.01) rows.data()[i] = static_cast<float>(1 + draws.below(5));
   }
-  const Context context;
+  const Context context(on_device());
   const gm::Fit fit = gm::fit<float>(
       context, rows.view(),
       {.n_components = 10, .covariance = GetParam(), .max_iter = 1, .tol = 0.0, .seed = 1});

@@ -6,6 +6,7 @@
 #include "culatent/error.hpp"
 #include "culatent/gaussian_mixture.hpp"
 #include "tests/core/planted.hpp"
+#include "tests/device.hpp"
 
 namespace culatent {
 namespace {
@@ -29,7 +30,7 @@ class GaussianMixtureInit : public testing::TestWithParam<std::tuple<gm::Init, g
   }
   const Matrix<double> rows_ =
       planted::rows(planted::model(gm::Covariance::full, 4, 3, 3.0, 1), 3000, 2);
-  const Context context_{{.n_threads = 2}};
+  const Context context_{on_device({.n_threads = 2})};
 };
 
 TEST_P(GaussianMixtureInit, StartsFromAMixture) {
@@ -113,7 +114,7 @@ class GaussianMixtureStart : public testing::TestWithParam<gm::Covariance> {
   }
   const gm::Model model_ = planted::model(GetParam(), 3, 3, 1.5, 1);
   const Matrix<double> rows_ = planted::rows(model_, 2000, 2);
-  const Context context_{{.n_threads = 2}};
+  const Context context_{on_device({.n_threads = 2})};
 };
 
 gm::Model permuted(const gm::Model& m, const std::vector<std::int64_t>& order) {
@@ -234,7 +235,7 @@ INSTANTIATE_TEST_SUITE_P(Covariances, GaussianMixtureStart, testing::ValuesIn(or
 TEST(GaussianMixtureRandomRows, AreDistinctRowsOfTheData) {
   const Matrix<double> rows =
       planted::rows(planted::model(gm::Covariance::full, 3, 2, 3.0, 1), 40, 2);
-  const Context context;
+  const Context context(on_device());
   for (std::uint64_t seed = 0; seed < 10; ++seed) {
     const gm::Fit fit = gm::fit<double>(
         context, rows.view(),

@@ -4,6 +4,7 @@
 
 #include "culatent/gaussian_mixture.hpp"
 #include "tests/core/planted.hpp"
+#include "tests/device.hpp"
 
 namespace culatent {
 namespace {
@@ -27,7 +28,7 @@ class GaussianMixtureWeights : public testing::TestWithParam<gm::Covariance> {
   }
   const gm::Model model_ = planted::model(GetParam(), 3, 3, 1.5, 1);
   const Matrix<double> rows_ = planted::rows(model_, 1100, 2);
-  const Context context_{{.n_threads = 2}};
+  const Context context_{on_device({.n_threads = 2})};
 };
 
 TEST_P(GaussianMixtureWeights, CountAsRepetitions) {
@@ -114,7 +115,7 @@ TEST(GaussianMixtureZeroWeights, AreNeverStartedFrom) {
       rows(i, 0) += 1e4;
     }
   }
-  const Context context({.n_threads = 2});
+  const Context context(on_device({.n_threads = 2}));
   for (const gm::Init init :
        {gm::Init::kmeans, gm::Init::kmeans_plus, gm::Init::random, gm::Init::random_rows}) {
     for (std::uint64_t seed = 0; seed < 3; ++seed) {

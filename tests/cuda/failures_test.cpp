@@ -1,0 +1,84 @@
+#include <cstring>
+#include <vector>
+
+#include "culatent/error.hpp"
+#include "culatent/gaussian_mixture.hpp"
+#include "simt/simt.hpp"
+#include "tests/core/planted.hpp"
+#include "tests/cuda/cuda_test.hpp"
+
+// What a failing device leaves behind; only the stand-in can be told to fail.
+namespace culatent {
+namespace {
+
+namespace gm = gaussian_mixture;
+
+class CudaFailures : public CudaTest {
+ protected:
+  CudaFailures() : rows_(1100, 3) {
+    gm::sample<float>(Context(), planted::model(gm::Covariance::full, 2, 3, 3.0, 1), 1, 0,
+                      rows_.view());
+  }
+
+  gm::Fit fit(const Context& context, gm::Covariance covariance) const {
+    return gm::fit<float>(
+        context, rows_.view(),
+        {.n_components = 2, .covariance = covariance, .max_iter = 2, .tol = 0.0, .seed = 1});
+  }
+
+  Matrix<float> rows_;
+};
+
+TEST_F(CudaFailures, AnyAllocationThatFailsIsOutOfMemoryAndLosesNothing) {
+  for (const auto covariance : {gm::Covariance::full, gm::Covariance::tied}) {
+    const Context context({.device = "cuda"});
+    const std::uint64_t before = simt::allocations();
+    const gm::Fit whole = fit(context, covariance);
+    const std::uint64_t needed = simt::allocations() - before;
+    const std::uint64_t live = simt::live_allocations();
+    ASSERT_GT(needed, 10u);
+    for (std::uint64_t i = 1; i <= needed; ++i) {
+      simt::fail_allocation(i);
+      EXPECT_THROW(fit(context, covariance), out_of_memory) << "allocation " << i;
+      simt::fail_allocation(0);
+      EXPECT_EQ(simt::live_allocations(), live) << "allocation " << i << " leaks";
+    }
+    const gm::Fit again = fit(context, covariance);
+    EXPECT_EQ(std::memcmp(whole.model.means.data(), again.model.means.data(),
+                          8 * static_cast<std::size_t>(whole.model.means.size())),
+              0)
+        << "the context is not what it was";
+  }
+}
+
+TEST_F(CudaFailures, AnyLaunchThatFailsIsADeviceErrorAndLosesNothing) {
+  const Context context({.device = "cuda"});
+  const std::uint64_t launches = simt::stats().launches;
+  static_cast<void>(fit(context, gm::Covariance::full));
+  const std::uint64_t needed = simt::stats().launches - launches;
+  const std::uint64_t live = simt::live_allocations();
+  for (std::uint64_t i = 1; i <= needed; ++i) {
+    simt::fail_launch(i);
+    EXPECT_THROW(fit(context, gm::Covariance::full), device_error) << "launch " << i;
+    simt::fail_launch(0);
+    EXPECT_EQ(simt::live_allocations(), live) << "launch " << i << " leaks";
+  }
+  EXPECT_EQ(fit(context, gm::Covariance::full).n_iter, 2);
+}
+
+TEST_F(CudaFailures, WithoutADeviceTheReasonIsTold) {
+  simt::set_device_count(0);
+  try {
+    const Context context({.device = "cuda"});
+    ADD_FAILURE() << "no error";
+  } catch (const device_error& error) {
+    EXPECT_NE(std::string(error.what()).find("looked for cuda:0"), std::string::npos)
+        << error.what();
+  }
+  EXPECT_EQ(Context({.device = "auto"}).device(), "cpu");
+  simt::set_device_count(1);
+  EXPECT_EQ(Context({.device = "auto"}).device(), "cuda:0");
+}
+
+}  // namespace
+}  // namespace culatent
