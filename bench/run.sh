@@ -74,6 +74,7 @@ cd "$here" || exit 1
 # shellcheck source=bench/run_parts.sh
 . ./run_parts.sh
 begin=$SECONDS
+export CULATENT_TEST_DEVICE=cuda  # tests of whole fits take it from here
 
 # ---- What is found -------------------------------------------------------------------------------
 
