@@ -102,18 +102,15 @@ template <class T>
 __global__ void __launch_bounds__(kLanes* kWarps)
     components_kernel(Statistics<T> m, double reg_covar, const double* pooled, double* weights,
                       UpdateStatus* status) {
-  const std::int64_t d = m.n_features;
   const std::int64_t k = std::int64_t{blockIdx.x} * kWarps + threadIdx.y;
   if (k >= m.n_components) return;  // whole warps
+  if (threadIdx.x == 0) weights[k] = m.count(k) / m.weight() / pooled[m.n_features];
+  const bool vanished = !(m.count(k) > kVanished * m.weight());
   const bool tied = m.covariance == Covariance::tied;
-  bool collapsed = !(m.count(k) > kVanished * m.weight());
-  if (!tied && on_one_point(m, k, pooled, reg_covar)) collapsed = true;
-  if (threadIdx.x == 0) {
-    weights[k] = m.count(k) / m.weight() / pooled[d];
-    // A count: the order of the additions is of no account.
-    if (collapsed) {
-      atomicAdd(reinterpret_cast<unsigned long long*>(&status->n_collapsed), 1ULL);
-    }
+  const bool collapsed = vanished || (!tied && on_one_point(m, k, pooled, reg_covar));
+  // A count: the order of the additions is of no account.
+  if (threadIdx.x == 0 && collapsed) {
+    atomicAdd(reinterpret_cast<unsigned long long*>(&status->n_collapsed), 1ULL);
   }
 }
 
