@@ -282,6 +282,8 @@ struct Install {
 };
 const Install install;
 
+const Options& active_options = options();  // at hand without a call
+
 }  // namespace
 
 void forget_reports() { reported.clear(); }
@@ -289,8 +291,8 @@ void forget_reports() { reported.clear(); }
 void touch(const void* begin, std::size_t bytes, Access access, Site site) {
   Checked* memory = checked_at(begin);
   if (memory == nullptr) return touch_host(begin, access, site);
-  if (options().preempt > 0.0 &&
-      static_cast<double>(processor.random() >> 11) * 0x1p-53 < options().preempt) {
+  if (active_options.preempt > 0.0 &&
+      static_cast<double>(processor.random() >> 11) * 0x1p-53 < active_options.preempt) {
     yield_now();
   }
   for_each_word(memory->offset(begin), bytes, [&](std::size_t word, unsigned mask) {

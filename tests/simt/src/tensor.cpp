@@ -12,13 +12,14 @@ namespace {
 constexpr std::uint32_t kInfinity = 0x7f800000u;
 constexpr std::uint32_t kNotTf32 = 0x1fffu;  // bits of a float that tf32 has not
 
+// What a lane gives to a product: elements of A and of B, two to a register where they are bf16.
 struct Operands {
   std::uint32_t a[4];
   std::uint32_t b[2];
 };
 
-Operands operands_of(const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) {
-  return {{a[0], a[1], a[2], a[3]}, {b[0], b[1]}};
+const Operands& operands_of(const detail::Group& group, unsigned lane) {
+  return *reinterpret_cast<const Operands*>(group.data[lane]);
 }
 
 // The accumulator of a tensor core does not round, it cuts off.
@@ -38,16 +39,48 @@ double bf16_value(std::uint32_t pair, unsigned upper) {
   return static_cast<double>(std::bit_cast<float>(upper != 0 ? pair & 0xffff0000u : pair << 16));
 }
 
-// One lane's four elements of C: rows `row` and row + 8, columns 2 pair and 2 pair + 1.
-template <class Product>
-void accumulate(float (&d)[4], const float (&c)[4], unsigned depth, Product product) {
+// Elements (k of kDepth) of a row of A, which half of the 16 rows it is in, or of a column of B,
+// from the registers of the four lanes that hold it. kPacked elements share a register; registers
+// of one half of k lie `step` apart.
+template <unsigned kDepth, unsigned kPacked>
+void unpack(double (&elements)[kDepth], const std::uint32_t* const (&registers)[4], unsigned first,
+            unsigned step) {
+  for (unsigned k = 0; k < kDepth; ++k) {
+    const unsigned in_half = k % (kDepth / 2);
+    const std::uint32_t bits = registers[in_half / kPacked][first + step * (k / (kDepth / 2))];
+    elements[k] = kPacked == 2 ? bf16_value(bits, k % 2) : tf32_value(bits);
+  }
+}
+
+// One lane's four elements of D: rows `row` and row + 8, columns 2 pair and 2 pair + 1.
+template <unsigned kDepth, unsigned kPacked>
+void multiply(const char* name, float (&d)[4], const std::uint32_t (&a)[4],
+              const std::uint32_t (&b)[2], const float (&c)[4], Where where) {
+  const Operands mine = {{a[0], a[1], a[2], a[3]}, {b[0], b[1]}};
+  detail::Group& group = detail::gather(name, detail::kAllLanes, &mine, sizeof mine, false, where);
+  if (group.arrived != detail::kAllLanes) {
+    detail::report("inactive-lane", "%s at %s:%u: %u lanes of 32 take part", name,
+                   where.file_name(), where.line(),
+                   static_cast<unsigned>(std::popcount(group.arrived)));
+  }
   const unsigned row = detail::lane() / 4;
   const unsigned pair = detail::lane() % 4;
+  double rows[2][kDepth];
+  double columns[2][kDepth];
+  for (unsigned half = 0; half < 2; ++half) {
+    const std::uint32_t* a_registers[4];
+    const std::uint32_t* b_registers[4];
+    for (unsigned i = 0; i < 4; ++i) {
+      a_registers[i] = operands_of(group, 4 * row + i).a;
+      b_registers[i] = operands_of(group, 4 * (2 * pair + half) + i).b;
+    }
+    unpack<kDepth, kPacked>(rows[half], a_registers, half, 2);
+    unpack<kDepth, kPacked>(columns[half], b_registers, 0, 1);
+  }
+  detail::release(group);
   for (unsigned i = 0; i < 4; ++i) {
-    const unsigned lower_half = i / 2;
-    const unsigned column = 2 * pair + i % 2;
     double sum = static_cast<double>(c[i]);
-    for (unsigned k = 0; k < depth; ++k) sum += product(row, lower_half, column, k);
+    for (unsigned k = 0; k < kDepth; ++k) sum += rows[i / 2][k] * columns[i % 2][k];
     d[i] = rounded_towards_zero(sum);
   }
 }
@@ -105,28 +138,17 @@ std::uint32_t cvt_rn_bf16x2(float upper, float lower) {
 void mma_m16n8k8_tf32(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2],
                       const float (&c)[4], Where where) {
   const detail::RuntimeCall call;
-  const Operands mine = operands_of(a, b);
   if (((a[0] | a[1] | a[2] | a[3] | b[0] | b[1]) & kNotTf32) != 0) {
     detail::report("mma-operand", "mma.m16n8k8 at %s:%u: an operand is not rounded to tf32",
                    where.file_name(), where.line());
   }
-  const detail::Gathered<Operands> all("mma.m16n8k8", detail::kAllLanes, mine, false, where);
-  accumulate(d, c, 8, [&](unsigned row, unsigned lower_half, unsigned column, unsigned k) {
-    return tf32_value(all[4 * row + k % 4].a[lower_half + 2 * (k / 4)]) *
-           tf32_value(all[4 * column + k % 4].b[k / 4]);
-  });
+  multiply<8, 1>("mma.m16n8k8", d, a, b, c, where);
 }
 
 void mma_m16n8k16_bf16(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2],
                        const float (&c)[4], Where where) {
   const detail::RuntimeCall call;
-  const Operands mine = operands_of(a, b);
-  const detail::Gathered<Operands> all("mma.m16n8k16", detail::kAllLanes, mine, false, where);
-  accumulate(d, c, 16, [&](unsigned row, unsigned lower_half, unsigned column, unsigned k) {
-    const unsigned holder = k % 8 / 2;
-    return bf16_value(all[4 * row + holder].a[lower_half + 2 * (k / 8)], k % 2) *
-           bf16_value(all[4 * column + holder].b[k / 8], k % 2);
-  });
+  multiply<16, 2>("mma.m16n8k16", d, a, b, c, where);
 }
 
 void ldmatrix_x1(std::uint32_t (&result)[1], const void* row, Where where) {

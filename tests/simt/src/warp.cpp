@@ -29,13 +29,14 @@ void finish_group(unsigned warp_number, Group* group) {
   }
 }
 
+bool same_name(const char* a, const char* b) { return a == b || std::strcmp(a, b) == 0; }
+
 Group* pending_group(const Warp& warp, const char* name, std::uint32_t mask, std::uint32_t bytes) {
-  const auto found =
-      std::find_if(warp.pending.begin(), warp.pending.end(), [&](const Group* group) {
-        return group->mask == mask && group->bytes == bytes &&
-               std::strcmp(group->name, name) == 0 && (group->arrived >> self->lane & 1u) == 0;
-      });
-  return found == warp.pending.end() ? nullptr : *found;
+  for (Group* group : warp.pending) {
+    const bool fits = group->mask == mask && group->bytes == bytes && same_name(group->name, name);
+    if (fits && (group->arrived >> self->lane & 1u) == 0) return group;
+  }
+  return nullptr;
 }
 
 }  // namespace
