@@ -86,7 +86,7 @@ __device__ __forceinline__ void stage_features(const DeviceRows<T>& rows,
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads, sizeof(T) == 4 ? 3 : 2)
+__global__ void __launch_bounds__(kThreads, 2)
     nearest_kernel(DeviceRows<T> rows, DeviceFrame<T> frame, Centroids<T> centroids,
                    std::int32_t* labels, T* distances) {
   CULATENT_SHARED(stage, Stage<T>);
