@@ -6,6 +6,10 @@
 set(CMAKE_FIND_LIBRARY_SUFFIXES .a .so)
 set(ZLIB_USE_STATIC_LIBS ON)
 add_link_options($<$<LINK_LANGUAGE:CXX,CUDA>:-static-libstdc++> -static-libgcc)
+# Every program carries the library: without what it does not call.
+add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-ffunction-sections>
+                    $<$<COMPILE_LANGUAGE:CXX>:-fdata-sections>)
+add_link_options(-Wl,--gc-sections)
 set(CMAKE_SKIP_RPATH ON)
 
 function(culatent_bundle_programs)

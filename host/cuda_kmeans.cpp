@@ -144,14 +144,15 @@ LloydRows<T> cuda_lloyd_rows(const CudaBackend& backend, DeviceFeed<T>& feed,
 }
 
 template <class T>
-std::int64_t cuda_lloyd_bytes(std::int64_t n_rows, std::int64_t n_clusters,
-                              std::int64_t n_features) {
+std::int64_t cuda_lloyd_bytes(std::int64_t n_rows, std::int64_t n_clusters, std::int64_t n_features,
+                              bool on_device) {
   const Layout layout(n_clusters, n_features);
   const std::int64_t rows = wave_rows(n_rows, layout);
   const std::int64_t lloyd =
       kSize<T> * (checked_product(n_clusters, n_features) + n_features + rows) + 4 * rows +
       8 * (rows / kBlockRows) * layout.size +
       layout.size * (static_cast<std::int64_t>(sizeof(DeviceSum)) + 8);
+  if (!on_device) return lloyd;
   const std::int64_t sample =
       checked_product(seeding_rows(n_rows, n_clusters, n_features), kSize<T> * n_features + 8);
   return std::max(lloyd, sample);
@@ -163,7 +164,7 @@ std::int64_t cuda_lloyd_bytes(std::int64_t n_rows, std::int64_t n_clusters,
   template LloydRows<T> cuda_lloyd_rows(                                                      \
       const CudaBackend&, DeviceFeed<T>&, const gaussian_mixture::DeviceFrame<T>&,            \
       const FitRows<T>&, const Frame&, std::span<const T>, std::int64_t);                     \
-  template std::int64_t cuda_lloyd_bytes<T>(std::int64_t, std::int64_t, std::int64_t);
+  template std::int64_t cuda_lloyd_bytes<T>(std::int64_t, std::int64_t, std::int64_t, bool);
 CULATENT_INSTANTIATE(float)
 CULATENT_INSTANTIATE(double)
 #undef CULATENT_INSTANTIATE

@@ -18,9 +18,9 @@ LloydRows<T> cuda_lloyd_rows(const CudaBackend& backend, DeviceFeed<T>& feed,
                              const FitRows<T>& rows, const Frame& frame, std::span<const T> metric,
                              std::int64_t n_clusters);
 
-/// Device bytes of cuda_lloyd_rows(), and of a sample's rows.
+/// Device bytes of cuda_lloyd_rows() or, for rows on the device, of a sample of them: the larger.
 template <class T>
-std::int64_t cuda_lloyd_bytes(std::int64_t n_rows, std::int64_t n_clusters,
-                              std::int64_t n_features);
+std::int64_t cuda_lloyd_bytes(std::int64_t n_rows, std::int64_t n_clusters, std::int64_t n_features,
+                              bool on_device);
 
 }  // namespace culatent::kmeans

@@ -28,7 +28,9 @@ std::int64_t scratch_size(Covariance covariance, std::int64_t k, std::int64_t d)
 
 // Everything on the device but the rows.
 template <class T>
-std::int64_t fixed_bytes(std::int64_t n_rows, std::int64_t d, const Options& options) {
+std::int64_t fixed_bytes(const RowSource<T>& rows, const Options& options) {
+  const std::int64_t n_rows = rows.rows();
+  const std::int64_t d = rows.cols();
   const std::int64_t k = options.n_components;
   const Layout layout(options.covariance, k, d);
   const std::int64_t sums = checked_product(layout.size, sizeof(DeviceSum) + 8);
@@ -39,7 +41,7 @@ std::int64_t fixed_bytes(std::int64_t n_rows, std::int64_t d, const Options& opt
                               static_cast<std::int64_t>(sizeof(UpdateStatus));
   return DeviceFrameArrays<T>::bytes(d) + sums + scatter + update +
          DeviceWave<T>::bytes(layout, options.covariance, k, n_rows, true) +
-         kmeans::cuda_lloyd_bytes<T>(n_rows, k, d);
+         kmeans::cuda_lloyd_bytes<T>(n_rows, k, d, rows.space() == MemorySpace::device);
 }
 
 }  // namespace
@@ -47,7 +49,7 @@ std::int64_t fixed_bytes(std::int64_t n_rows, std::int64_t d, const Options& opt
 template <class T>
 void CudaEngine<T>::plan(const Context& context, const RowSource<T>& rows, const Options& options,
                          Plan& plan) {
-  const std::int64_t fixed = fixed_bytes<T>(rows.rows(), rows.cols(), options);
+  const std::int64_t fixed = fixed_bytes<T>(rows, options);
   const std::int64_t available = context.cuda()->free_bytes();
   const auto shape =
       DeviceFeed<T>::shape(context, rows, !options.weights.empty(), available - fixed);
@@ -73,8 +75,7 @@ CudaEngine<T>::CudaEngine(const Context& context, const Plan& plan, const FitRow
       plan_(plan),
       feed_(backend_, rows,
             DeviceFeed<T>::shape(context, rows.source, !rows.weights.empty(),
-                                 plan.device_bytes - fixed_bytes<T>(rows.source.rows(),
-                                                                    rows.source.cols(), options))),
+                                 plan.device_bytes - fixed_bytes<T>(rows.source, options))),
       device_frame_(*context.cuda(), frame),
       device_status_(*context.cuda(), 1, "status") {
   resize(options.n_components);

@@ -15,7 +15,7 @@ fi
 mkdir -p "$build"
 echo "Configuring $build"
 if ! cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCULATENT_CUDA=ON \
-  -DCMAKE_CUDA_ARCHITECTURES="$architecture" -DCULATENT_CPU_ARCH=x86-64-v3 \
+  -DCMAKE_CUDA_ARCHITECTURES="$architecture-real" -DCULATENT_CPU_ARCH=x86-64-v3 \
   -DCULATENT_BENCH=ON -DCULATENT_TESTS=ON -DBUILD_SHARED_LIBS=OFF \
   -DCMAKE_PROJECT_cuLatent_INCLUDE="$PWD/cmake/bundle.cmake" >"$build/configure.log" 2>&1; then
   cat "$build/configure.log" >&2

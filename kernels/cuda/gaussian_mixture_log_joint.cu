@@ -124,8 +124,10 @@ template <class T, int kOutputs>
 void launch_full(const CudaBackend& backend, const DeviceRows<T>& rows, const DeviceFrame<T>& frame,
                  const DeviceParameters<T>& parameters, const DeviceResponsibilities<T>& out) {
   constexpr auto kSize = static_cast<std::int64_t>(sizeof(T));
+  const std::int64_t n_features =
+      device::div_up<std::int64_t>(rows.n_features, kOutputs) * kOutputs;
   const TileLaunch plan =
-      plan_tiles(backend.device, rows.n_rows, rows.n_features, parameters.n_components,
+      plan_tiles(backend.device, rows.n_rows, n_features, parameters.n_components,
                  device::kTilePitch<T> * kSize, 2 * device::kWhiteningPanel<kOutputs> * kSize);
   device::launch(log_joint_full_kernel<T, kOutputs>, dim3(static_cast<unsigned>(plan.n_blocks)),
                  dim3(static_cast<unsigned>(32 * plan.n_warps)),

@@ -44,7 +44,7 @@ inline constexpr int kTile = 2 * kVectorSize<Acc>;
 
 /// Where a block keeps what, in bytes of dynamic shared memory that begins with the buffers.
 struct SharedPlan {
-  int roots = 0, sums = 0, slots = 0, marks = 0, bytes = 0;
+  int roots = 0, sums = 0, corners = 0, slots = 0, marks = 0, bytes = 0;
 };
 
 template <class In, class Acc>
@@ -67,6 +67,12 @@ struct Problem {
   int n_marks = 0;   // strips of all components that a group can meet
   bool whole_pieces = false;
   SharedPlan shared;
+};
+
+/// Where a tile's elements go: (i, j) at first + i (i + 1) / 2 + i row + j from its own corner.
+struct Corner {
+  std::int64_t first;
+  int row, column;  // row = D: no tile
 };
 
 // Row i and column j of tile `m` of a triangle that is numbered row by row.
@@ -134,69 +140,83 @@ template <class In, class Acc>
 __device__ __forceinline__ void stage_roots(const Problem<In, Acc>& p, const Stage<Acc>& s,
                                             int stage) {
   Acc* const roots = s.roots + stage % 2 * s.n_local * s.n_rows;
-  for (int at = static_cast<int>(threadIdx.x); at < s.n_local * s.n_rows; at += kThreads) {
-    const int row = stage * s.n_rows + at % s.n_rows;
-    const std::int64_t k = s.first_component + at / s.n_rows;
+  const int own = static_cast<int>(threadIdx.x) % kMostStageRows;
+  const int row = stage * s.n_rows + own;
+  if (own >= s.n_rows) return;
+  for (int local = static_cast<int>(threadIdx.x) / kMostStageRows; local < s.n_local;
+       local += kThreads / kMostStageRows) {
     Acc root = 0;
     if (row < s.block_rows) {
-      root =
-          p.q == nullptr ? Acc{1} : sqrt(static_cast<Acc>(p.q[k * p.q_stride + s.first_row + row]));
+      const std::int64_t at = (s.first_component + local) * p.q_stride + s.first_row + row;
+      root = p.q == nullptr ? Acc{1} : sqrt(static_cast<Acc>(p.q[at]));
     }
-    roots[at] = root;
+    roots[local * s.n_rows + own] = root;
   }
 }
 
 // A thread stages one half strip, or several, for every so-many-th row, always the same, so that it
 // adds up their first moments by itself.
-template <class In, class Acc>
-__device__ __forceinline__ void stage_rows(const Problem<In, Acc>& p, const Stage<Acc>& s,
-                                           int stage) {
+template <bool kWhole, class In, class Acc>
+__device__ __forceinline__ void stage_pieces(const Problem<In, Acc>& p, const Stage<Acc>& s,
+                                             int stage) {
   constexpr int kSize = kVectorSize<Acc>;
   const int n_halves = 2 * s.n_slots;
   const int n_phases = max(kThreads / n_halves, 1);
   const int thread = static_cast<int>(threadIdx.x);
   const int phase = thread / n_halves % n_phases;
-  const Acc* const roots = s.roots + stage % 2 * s.n_local * s.n_rows;
-  Vector<Acc>* const buffer = s.buffers + stage % 2 * s.n_rows * 2 * s.pitch;
-  const int left = s.block_rows - stage * s.n_rows;
+  const int filled = min(s.block_rows - stage * s.n_rows, s.n_rows);
   for (int at = thread; at < n_halves * n_phases; at += kThreads) {
     const int half = at % n_halves;
     const int2 slot = s.slots[half / 2];
-    const int strip = slot.y < 0 ? ~slot.y : slot.y;
     const std::int64_t d = p.rows.n_features;
-    const std::int64_t feature = strip * kTile<Acc> + half % 2 * kSize;
-    const auto scale = load_piece<kSize>(p.frame.scale, feature, d, p.whole_pieces);
-    const auto offset = load_piece<kSize>(p.frame.offset, feature, d, p.whole_pieces);
+    const std::int64_t feature = (slot.y < 0 ? ~slot.y : slot.y) * kTile<Acc> + half % 2 * kSize;
+    const auto scale = load_piece<kSize>(p.frame.scale, feature, d, kWhole);
+    const auto offset = load_piece<kSize>(p.frame.offset, feature, d, kWhole);
     Piece<In, kSize> shift{};
     if (p.shifts != nullptr) {
       const In* const shifts = p.shifts + (s.first_component + slot.x) * d;
-      shift = load_piece<kSize>(shifts, feature, d, p.whole_pieces);
+      shift = load_piece<kSize>(shifts, feature, d, kWhole);
     }
-    const In* x = p.rows.data + (s.first_row + stage * s.n_rows + phase) * p.rows.stride;
-    const Acc* const root = roots + slot.x * s.n_rows;
+    const std::int64_t first_row = s.first_row + stage * s.n_rows + phase;
+    const std::int64_t from = kWhole ? (feature < d ? feature : 0) : 0;
+    const In* x = p.rows.data + first_row * p.rows.stride + from;
+    const Acc* const root = s.roots + (stage % 2 * s.n_local + slot.x) * s.n_rows;
+    Vector<Acc>* out =
+        s.buffers + (stage % 2 * s.n_rows + phase) * 2 * s.pitch + half % 2 * s.pitch + half / 2;
     Vector<Acc> sum{};
-    Vector<Acc>* out = buffer + (2 * phase + half % 2) * s.pitch + half / 2;
+    int row = phase;
 #pragma unroll 2
-    for (int row = phase; row < s.n_rows; row += n_phases) {
-      Vector<Acc> z{};
-      if (row < left) {
-        const auto piece = load_piece<kSize>(x, feature, d, p.whole_pieces);
-        const Acc factor = root[row];
+    for (; row < filled; row += n_phases) {
+      // A whole piece beyond the last feature has scale, offset and shift 0.
+      const auto piece = kWhole ? *reinterpret_cast<const Piece<In, kSize>*>(x)
+                                : load_piece<kSize>(x, feature, d, false);
+      const Acc factor = root[row];
+      Vector<Acc> z;
 #pragma unroll
-        for (int i = 0; i < kSize; ++i) {
-          const auto value = static_cast<Acc>(fma(piece.v[i], scale.v[i], offset.v[i]));
-          z.v[i] = factor * (value - static_cast<Acc>(shift.v[i]));
-          sum.v[i] += factor * z.v[i];
-        }
+      for (int i = 0; i < kSize; ++i) {
+        const auto value = static_cast<Acc>(fma(piece.v[i], scale.v[i], offset.v[i]));
+        z.v[i] = factor * (value - static_cast<Acc>(shift.v[i]));
+        sum.v[i] += factor * z.v[i];
       }
       *out = z;
       x += n_phases * p.rows.stride;
       out += 2 * n_phases * s.pitch;
     }
+    for (; row < s.n_rows; row += n_phases, out += 2 * n_phases * s.pitch) *out = {};
     if (p.sums != nullptr) {
 #pragma unroll
       for (int i = 0; i < kSize; ++i) s.sums[at].v[i] += sum.v[i];
     }
+  }
+}
+
+template <class In, class Acc>
+__device__ __forceinline__ void stage_rows(const Problem<In, Acc>& p, const Stage<Acc>& s,
+                                           int stage) {
+  if (p.whole_pieces) {
+    stage_pieces<true>(p, s, stage);
+  } else {
+    stage_pieces<false>(p, s, stage);
   }
 }
 
@@ -225,23 +245,14 @@ __device__ __forceinline__ void write_sums(const Problem<In, Acc>& p, const Stag
   }
 }
 
-// Where a tile's elements go: (i, j) at first + i (i + 1) / 2 + i row + j from its own corner.
-struct Corner {
-  std::int64_t first;
-  int row, column;  // row = D: no tile
-};
-
 // Through shared memory, one row of every tile at a time, so that neighbouring threads write
 // neighbouring elements.
 template <class Acc>
 __device__ __forceinline__ void write_squares(const Acc (&acc)[kTile<Acc>][kTile<Acc>],
-                                              const Corner& corner, std::int64_t n_features,
-                                              unsigned char* shared, Acc* record) {
+                                              const Corner* corners, std::int64_t n_features,
+                                              Acc* values, Acc* record) {
   constexpr int kSize = kTile<Acc>;
-  auto* const corners = reinterpret_cast<Corner*>(shared);
-  auto* const values = reinterpret_cast<Acc*>(corners + kThreads);
   const int thread = static_cast<int>(threadIdx.x);
-  corners[thread] = corner;
 #pragma unroll
   for (int i = 0; i < kSize; ++i) {
     __syncthreads();
@@ -270,6 +281,16 @@ __global__ void __launch_bounds__(kThreads, 2) outer_products_kernel(const Probl
   const std::int64_t item = present ? first_item + thread : first_item;
   const std::int64_t component = item / p.n_tiles;
   const int2 tile = in_corners(item % p.n_tiles, p.n_strips);
+
+  // Kept there until the end.
+  auto* const corners = reinterpret_cast<Corner*>(shared + p.shared.corners);
+  {
+    const std::int64_t d = p.rows.n_features;
+    const std::int64_t row = static_cast<std::int64_t>(tile.x) * kTile<Acc>;
+    const int column = tile.y * kTile<Acc>;
+    corners[thread] = {component * (d * (d + 1) / 2) + row * (row + 1) / 2 + column,
+                       static_cast<int>(present ? row : d), column};
+  }
 
   Stage<Acc> s;
   s.buffers = reinterpret_cast<Vector<Acc>*>(shared);
@@ -321,7 +342,7 @@ __global__ void __launch_bounds__(kThreads, 2) outer_products_kernel(const Probl
       stage_rows(p, s, stage + 1);
     }
     const Vector<Acc>* z = s.buffers + stage % 2 * s.n_rows * 2 * s.pitch;
-#pragma unroll 2
+#pragma unroll 4
     for (int row = 0; row < s.n_rows; ++row, z += 2 * s.pitch) {
       const Vector<Acc> l[2] = {z[left], z[s.pitch + left]};
       const Vector<Acc> r[2] = {z[right], z[s.pitch + right]};
@@ -337,13 +358,8 @@ __global__ void __launch_bounds__(kThreads, 2) outer_products_kernel(const Probl
   }
 
   if (p.sums != nullptr) write_sums(p, s, p.sums + block * p.record);
-  const std::int64_t d = p.rows.n_features;
-  const std::int64_t row = static_cast<std::int64_t>(tile.x) * kTile<Acc>;
-  Corner corner;
-  corner.row = static_cast<int>(present ? row : d);
-  corner.column = tile.y * kTile<Acc>;
-  corner.first = component * (d * (d + 1) / 2) + row * (row + 1) / 2 + corner.column;
-  write_squares<Acc>(acc, corner, d, shared, p.squares + block * p.record);
+  write_squares<Acc>(acc, corners, p.rows.n_features, reinterpret_cast<Acc*>(shared),
+                     p.squares + block * p.record);
 }
 
 /// The buffers hold at least one strip, of 32 bytes a row, for every root.
@@ -353,7 +369,8 @@ SharedPlan plan_shared(int n_marks) {
   SharedPlan plan;
   plan.roots = kStageBytes;
   plan.sums = plan.roots + kStageBytes / 32 * static_cast<int>(sizeof(Acc));
-  plan.slots = plan.sums + std::max(kThreads, 2 * n_slots) * 16;
+  plan.corners = plan.sums + std::max(kThreads, 2 * n_slots) * 16;
+  plan.slots = plan.corners + kThreads * static_cast<int>(sizeof(Corner));
   plan.marks = plan.slots + n_slots * static_cast<int>(sizeof(int2));
   plan.bytes = plan.marks + n_marks * static_cast<int>(sizeof(int));
   return plan;

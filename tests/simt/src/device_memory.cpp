@@ -45,8 +45,10 @@ namespace {
 
 constexpr std::size_t kAlignment = 256;  // what cudaMalloc promises
 
-// An allocation ends as near to its last page's end as its alignment lets it, and the page after
-// that is never accessible. Address space is not used twice, so a freed pointer stays wrong.
+constexpr std::size_t kGap = std::size_t{64} << 10;
+
+// An allocation ends as near to its last page's end as its alignment lets it, and what follows is
+// never accessible. Address space is not used twice, so a freed pointer stays wrong.
 struct Allocation {
   std::size_t bytes;
   char* first_page;
@@ -61,6 +63,15 @@ int accessors = 0;
 
 std::size_t round_up(std::size_t value, std::size_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
+}
+
+// Mapped anew: pages that were merely protected would stay a mapping each, and these are limited.
+void give_back(char* begin, std::size_t bytes) {
+  if (mmap(begin, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
+           0) == MAP_FAILED) {
+    std::perror("simt: giving back device memory");
+    std::abort();
+  }
 }
 
 void set_access_of_all(bool accessible) {
@@ -81,14 +92,15 @@ auto allocation_of(const void* pointer) {
 }  // namespace
 
 void* device_allocate(std::size_t bytes) {
+  explain_faults();
   if (bytes > options().device_memory - std::min(bytes_live, options().device_memory)) {
     return nullptr;
   }
   const std::size_t rounded = round_up(bytes, kAlignment);
   const std::size_t page_bytes = round_up(rounded, kPage);
-  if (page_bytes + kPage > kDeviceRegion - region_used) return nullptr;
+  if (page_bytes + kGap > kDeviceRegion - region_used) return nullptr;
   char* first_page = device_region.base + region_used;
-  region_used += page_bytes + kPage;
+  region_used += page_bytes + kGap;
   bytes_live += bytes;
   bytes_peak = std::max(bytes_peak, bytes_live);
 
@@ -109,8 +121,7 @@ bool device_free(void* pointer) {
   const Allocation allocation = found->second;
   if (hooks.freed) hooks.freed(pointer, allocation.bytes);
   asan_poison(allocation.first_page, allocation.page_bytes);
-  set_access(allocation.first_page, allocation.page_bytes, false);
-  madvise(allocation.first_page, allocation.page_bytes, MADV_DONTNEED);
+  give_back(allocation.first_page, allocation.page_bytes);
   bytes_live -= allocation.bytes;
   allocations_by_address.erase(found);
   return true;

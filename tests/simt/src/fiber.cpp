@@ -67,18 +67,18 @@ struct KeepStack {
 }  // namespace
 
 Fiber::Fiber() {
-  void* memory = mmap(nullptr, kStackBytes + kPage, PROT_NONE,
+  void* memory = mmap(nullptr, kStackBytes + kStackGuard, PROT_NONE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) {
     std::perror("simt: the stack of a thread");
     std::abort();
   }
-  stack = static_cast<char*>(memory) + kPage;  // the page below stays inaccessible
+  stack = static_cast<char*>(memory) + kStackGuard;
   set_access(stack, kStackBytes, true);
   start();
 }
 
-Fiber::~Fiber() { munmap(stack - kPage, kStackBytes + kPage); }
+Fiber::~Fiber() { munmap(stack - kStackGuard, kStackBytes + kStackGuard); }
 
 void Fiber::start() {
   asan_unpoison(stack, kStackBytes);

@@ -25,6 +25,7 @@ inline constexpr unsigned kMostThreads = 1024;
 inline constexpr std::size_t kDefaultShared = std::size_t{48} << 10;
 inline constexpr std::size_t kMostShared = std::size_t{227} << 10;  // of a block, compute 9.0
 inline constexpr std::size_t kStackBytes = std::size_t{256} << 10;  // touched pages alone cost
+inline constexpr std::size_t kStackGuard = std::size_t{1} << 20;    // below it, never accessible
 
 // ---- threads ------------------------------------------------------------------------------------
 
@@ -137,13 +138,14 @@ struct Region {
 };
 extern Region device_region;
 extern Region shared_region;
-inline constexpr std::size_t kDeviceRegion = std::size_t{64} << 30;
+inline constexpr std::size_t kDeviceRegion = std::size_t{256} << 30;
 inline constexpr std::size_t kSharedRegion = std::size_t{1} << 20;
 
 void set_access(char* begin, std::size_t bytes, bool accessible);
 void asan_poison(const void* begin, std::size_t bytes);
 void asan_unpoison(const void* begin, std::size_t bytes);
 
+void explain_faults();                     ///< from the first call on
 void* device_allocate(std::size_t bytes);  ///< null where there is no more
 bool device_free(void* pointer);
 /// The bytes of the allocation from `pointer` to its end; 0 where it is not in one.

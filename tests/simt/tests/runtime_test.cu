@@ -159,12 +159,26 @@ TEST_F(Runtime, CopiesRowsWithPitch) {
 
 TEST_F(Runtime, HostCodeMayNotTouchDeviceMemory) {
   Array<float> device(std::vector<float>{1.0f});
-  EXPECT_DEATH(device.data()[0] = 2.0f, "");
+  EXPECT_DEATH(device.data()[0] = 2.0f, "host code goes to device memory|AddressSanitizer");
   simt::enqueue(nullptr, [&] {
     device.data()[0] += 2.0f;
     simt::mark_written(device.data(), 4);
   });
   EXPECT_EQ(device.host()[0], 3.0f);
+}
+
+__global__ void deep_kernel(float* values) {
+  volatile char large[400 << 10];
+  large[0] = 1;
+  values[0] = static_cast<float>(large[0]);
+}
+
+TEST_F(Runtime, SaysWhatAKernelDiesOf) {
+  Array<float> device(8);
+  EXPECT_DEATH(launch(deep_kernel, 1, 1, 0, device.data()), "used up its stack|AddressSanitizer");
+  if (simt::is_check_build()) return;  // reports and ends the launch instead
+  EXPECT_DEATH(launch(fill_kernel, 1, 8, 0, device.data() + 5000, 1.0f),
+               "outside every allocation|AddressSanitizer");
 }
 
 // ---- launches -----------------------------------------------------------------------------------
