@@ -13,7 +13,7 @@
 // x' passes through shared memory in panels of as many features, and where the last of them has
 // been used the panel of y takes its place. Then the warps share the components, eight (double:
 // four) at a time, and add the panel's part of every distance. With D no larger than a panel
-// (n_warps kOutputs, 32 to 64) x' is staged once and out written once; otherwise out
+// (n_warps kOutputs, 32 or 64) x' is staged once and out written once; otherwise out
 // collects the parts, panel by panel, each cell always in the hands of one lane.
 //
 //   flops N D (D + 1) + 3 N K D     issued: ½ N D (D + 1) FMA + 2 N K D
@@ -51,6 +51,7 @@ __device__ __forceinline__ void whiten(const DeviceRows<T>& rows, const DeviceFr
     }
     cp_async_commit();
   };
+  __syncwarp();  // the buffers are free
   fetch(0);
   for (int first = 0; first < n_used; first += kPanelFeatures) {
     const int staged = first % panel;
@@ -139,8 +140,8 @@ void log_joint_tied(const CudaBackend& backend, const DeviceRows<T>& rows,
     return n_warps * (kOutputs * device::kTilePitch<T> + kWarpScratch<T>)*kSize;
   };
   TileLaunch plan;
-  plan.n_warps = static_cast<int>(std::clamp<std::int64_t>(
-      device::div_up<std::int64_t>(rows.n_features, kOutputs), 4, kMostWarps));
+  // 4 or 8: the panel must be a whole number of panels of W.
+  plan.n_warps = rows.n_features <= 4 * kOutputs ? 4 : kMostWarps;
   if (bytes(plan.n_warps) > backend.device.shared_bytes()) plan.n_warps = 4;
   plan.staged_features = plan.n_warps * kOutputs;
   plan.shared_bytes = bytes(plan.n_warps);

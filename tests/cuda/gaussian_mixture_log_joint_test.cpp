@@ -1,0 +1,150 @@
+#include <algorithm>
+#include <cstring>
+
+#include "tests/cuda/estep_case.hpp"
+
+namespace culatent::gaussian_mixture {
+namespace {
+
+template <class T>
+class GaussianMixtureLogJoint : public CudaTest {
+ protected:
+  // log_joint of the case on the device, NaN where nothing was written.
+  std::vector<T> compute(const EStepCase<T>& c) {
+    const EStepOnDevice<T> on_device(c, [&](const std::vector<T>& v) { return to_device(v); });
+    auto out = blank<T>(c.shape.n_components * c.out_stride);
+    log_joint(backend(), on_device.device_rows, on_device.frame, on_device.parameters,
+              DeviceResponsibilities<T>{out.data(), c.out_stride});
+    return to_host(out);
+  }
+
+  // Every cell within its own bound, every margin untouched.
+  void expect_exact(const EStepCase<T>& c) {
+    SCOPED_TRACE(testing::Message() << c.shape);
+    const std::vector<T> out = compute(c);
+    int failures = 0;
+    for (std::int64_t k = 0; k < c.shape.n_components; ++k) {
+      for (std::int64_t row = 0; row < c.out_stride && failures < 5; ++row) {
+        const T got = out[at(k * c.out_stride + row)];
+        if (row >= c.shape.n_rows) {
+          if (std::isnan(got)) continue;
+          ++failures;
+          ADD_FAILURE() << "wrote row " << row << " of component " << k << ": " << got;
+          continue;
+        }
+        const LogJoint exact = exact_log_joint(c, row, k);
+        if (std::abs(static_cast<long double>(got) - exact.value) <= exact.bound) continue;
+        ++failures;
+        ADD_FAILURE() << "row " << row << " component " << k << ": " << got << ", exactly "
+                      << exact.value << ", bound " << exact.bound;
+      }
+    }
+  }
+};
+
+using Types = testing::Types<float, double>;
+TYPED_TEST_SUITE(GaussianMixtureLogJoint, Types);
+
+constexpr Covariance kAll[] = {Covariance::full, Covariance::tied, Covariance::diagonal,
+                               Covariance::spherical};
+
+TYPED_TEST(GaussianMixtureLogJoint, IsTheFormulaAtEveryEdgeOfTheRowTile) {
+  for (const Covariance covariance : kAll) {
+    for (const std::int64_t n : {1, 2, 3, 31, 127, 128, 129, 255, 257}) {
+      this->expect_exact(EStepCase<TypeParam>({covariance, n, 5, 3}));
+    }
+  }
+}
+
+TYPED_TEST(GaussianMixtureLogJoint, IsTheFormulaAtEveryEdgeOfThePanels) {
+  for (const Covariance covariance : kAll) {
+    for (const std::int64_t d : {1, 2, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 40, 63, 64, 65, 100}) {
+      this->expect_exact(EStepCase<TypeParam>({covariance, 5, d, 2}));
+    }
+  }
+}
+
+TYPED_TEST(GaussianMixtureLogJoint, IsTheFormulaForAnyNumberOfComponents) {
+  for (const Covariance covariance : kAll) {
+    for (const std::int64_t k : {1, 2, 4, 5, 7, 8, 9, 13, 33, 70}) {
+      this->expect_exact(EStepCase<TypeParam>({covariance, 130, 6, k}));
+    }
+  }
+}
+
+// Features that do not fit shared memory at once: 128 rows take 227 KiB at D = 440 (double: 220).
+TYPED_TEST(GaussianMixtureLogJoint, IsTheFormulaForManyFeatures) {
+  const std::int64_t d = sizeof(TypeParam) == 4 ? 461 : 233;
+  this->expect_exact(EStepCase<TypeParam>({Covariance::full, 3, d, 9}));
+  for (const Covariance covariance : {Covariance::tied, Covariance::diagonal}) {
+    this->expect_exact(EStepCase<TypeParam>({covariance, 3, 3 * d, 21}));
+  }
+}
+
+TYPED_TEST(GaussianMixtureLogJoint, IsTheFormulaForBlocksOfRows) {
+  for (const Covariance covariance : kAll) {
+    for (const std::int64_t n : {kBlockRows, kBlockRows + 1, 2 * kBlockRows + 77}) {
+      this->expect_exact(EStepCase<TypeParam>({covariance, n, 3, 2}));
+    }
+  }
+}
+
+// Rows 1e4 deviations from the origin: x' is what the frame leaves of them.
+TYPED_TEST(GaussianMixtureLogJoint, LosesNothingFarFromTheOrigin) {
+  for (const Covariance covariance : kAll) {
+    this->expect_exact(EStepCase<TypeParam>({covariance, 140, 17, 4}, 2, 1e4));
+  }
+}
+
+// Deviations from 1e-3 to 1e3 within one component.
+TYPED_TEST(GaussianMixtureLogJoint, HoldsItsBoundOnBadlyScaledParameters) {
+  for (const Covariance covariance : kAll) {
+    EStepCase<TypeParam> c({covariance, 140, 18, 3}, 3);
+    for (std::size_t i = 0; i < c.whitening.size(); ++i) {
+      c.whitening[i] *= static_cast<TypeParam>(std::pow(10.0, static_cast<double>(i % 7) - 3.0));
+    }
+    this->expect_exact(c);
+  }
+}
+
+TYPED_TEST(GaussianMixtureLogJoint, GivesAComponentWithoutWeightNoDensity) {
+  for (const Covariance covariance : kAll) {
+    EStepCase<TypeParam> c({covariance, 3, 4, 3});
+    c.log_constants[1] = -std::numeric_limits<TypeParam>::infinity();
+    const std::vector<TypeParam> out = this->compute(c);
+    for (std::int64_t row = 0; row < 3; ++row) {
+      EXPECT_EQ(out[at(c.out_stride + row)], -std::numeric_limits<TypeParam>::infinity());
+      EXPECT_TRUE(std::isfinite(out[at(row)]));
+    }
+  }
+}
+
+TYPED_TEST(GaussianMixtureLogJoint, DoesNothingWithoutRows) {
+  for (const Covariance covariance : kAll) {
+    const std::vector<TypeParam> out = this->compute(EStepCase<TypeParam>({covariance, 0, 4, 3}));
+    EXPECT_TRUE(std::all_of(out.begin(), out.end(), [](TypeParam x) { return std::isnan(x); }));
+  }
+}
+
+// The same rows alone, in another wave, give the same bits, and so does the same call again.
+TYPED_TEST(GaussianMixtureLogJoint, GivesARowTheSameBitsInAnyWave) {
+  for (const Covariance covariance : kAll) {
+    const EStepCase<TypeParam> all({covariance, kBlockRows + 9, 21, 6});
+    const std::vector<TypeParam> out = this->compute(all);
+    const std::vector<TypeParam> again = this->compute(all);
+    EXPECT_EQ(std::memcmp(out.data(), again.data(), out.size() * sizeof(TypeParam)), 0);
+    EStepCase<TypeParam> last = all;
+    last.shape.n_rows = 9;
+    last.rows.erase(last.rows.begin(), last.rows.begin() + kBlockRows * all.row_stride);
+    const std::vector<TypeParam> tail = this->compute(last);
+    for (std::int64_t k = 0; k < 6; ++k) {
+      for (std::int64_t row = 0; row < 9; ++row) {
+        EXPECT_EQ(tail[at(k * last.out_stride + row)],
+                  out[at(k * all.out_stride + kBlockRows + row)]);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace culatent::gaussian_mixture
