@@ -43,14 +43,19 @@ function(simt_compile target variant)
 endfunction()
 
 # simt_add_tests(TARGET plain|asan|check SECONDS): ctest runs of a test program, labelled simt, one
-# for each order of threads that the variant is worth running in.
+# for each order of threads that the variant is worth running in; with the random one work on
+# streams is deferred.
 function(simt_add_tests target variant seconds)
   set(orders_plain forward reverse random)
   set(orders_asan random)
   set(orders_check forward)
   foreach(order ${orders_${variant}})
     add_test(NAME ${target}.${order} COMMAND ${target})
-    set_tests_properties(${target}.${order} PROPERTIES ENVIRONMENT SIMT_ORDER=${order} LABELS simt
+    set(environment SIMT_ORDER=${order})
+    if(order STREQUAL random)
+      list(APPEND environment SIMT_DEFERRED=1)
+    endif()
+    set_tests_properties(${target}.${order} PROPERTIES ENVIRONMENT "${environment}" LABELS simt
                                                        TIMEOUT ${seconds})
   endforeach()
 endfunction()

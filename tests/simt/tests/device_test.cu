@@ -289,6 +289,7 @@ std::vector<unsigned> order_of_threads(simt::Order order, std::uint64_t seed) {
   Array<unsigned> ticket(std::vector<unsigned>{0});
   Array<unsigned> ran(40);
   launch(order_kernel, 5, 8, 0, ticket.data(), ran.data());
+  cudaDeviceSynchronize();
   simt::options() = before;
   return ran.host();
 }

@@ -175,10 +175,17 @@ __global__ void deep_kernel(float* values) {
 
 TEST_F(Runtime, SaysWhatAKernelDiesOf) {
   Array<float> device(8);
-  EXPECT_DEATH(launch(deep_kernel, 1, 1, 0, device.data()), "used up its stack|AddressSanitizer");
+  const auto run_deep = [&] {
+    launch(deep_kernel, 1, 1, 0, device.data());
+    cudaDeviceSynchronize();
+  };
+  EXPECT_DEATH(run_deep(), "used up its stack|AddressSanitizer");
   if (simt::is_check_build()) return;  // reports and ends the launch instead
-  EXPECT_DEATH(launch(fill_kernel, 1, 8, 0, device.data() + 5000, 1.0f),
-               "outside every allocation|AddressSanitizer");
+  const auto run_wild = [&] {
+    launch(fill_kernel, 1, 8, 0, device.data() + 5000, 1.0f);
+    cudaDeviceSynchronize();
+  };
+  EXPECT_DEATH(run_wild(), "outside every allocation|AddressSanitizer");
 }
 
 // ---- launches -----------------------------------------------------------------------------------
