@@ -86,6 +86,7 @@ TEST_F(GaussianMixtureOnDevice, StreamsRowsThatDoNotFitToTheSameBits) {
                                            .covariance = Covariance::diagonal,
                                            .max_iter = 3,
                                            .tol = 0.0,
+                                           .init = gm::Init::random,
                                            .seed = 1});
   EXPECT_LT(streamed.plan.device_bytes, resident.plan.device_bytes);
   EXPECT_LE(context.peak_device_bytes(), streamed.plan.device_bytes);
