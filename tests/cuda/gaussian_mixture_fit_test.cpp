@@ -1,5 +1,6 @@
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 
 #include "culatent/error.hpp"
 #include "culatent/gaussian_mixture.hpp"
@@ -212,6 +213,28 @@ TEST_F(GaussianMixtureOnDevice, KeepsDigitsFarFromTheOrigin) {
           << name(covariance) << " " << i;
     }
   }
+}
+
+TEST_F(GaussianMixtureOnDevice, GoesOnFromACheckpointToTheSameBits) {
+  const Matrix<float> rows = planted_rows<float>(1500, 3);
+  const std::string path = testing::TempDir() + "culatent_cuda_checkpoint.state";
+  for (const Covariance covariance : kAll) {
+    std::filesystem::remove(path);
+    gm::Options options{.n_components = 3,
+                        .covariance = covariance,
+                        .max_iter = 5,
+                        .tol = 0.0,
+                        .init = gm::Init::random,
+                        .seed = 1};
+    const gm::Fit whole = gm::fit<float>(Context({.device = "cuda"}), rows.view(), options);
+    options.checkpoint = {.path = path, .every_iterations = 1, .resume = true};
+    const Context stopping(
+        {.observer = [](const Progress& p) { return p.iteration < 2; }, .device = "cuda"});
+    EXPECT_TRUE(gm::fit<float>(stopping, rows.view(), options).interrupted);
+    const gm::Fit resumed = gm::fit<float>(Context({.device = "cuda"}), rows.view(), options);
+    expect_same_bits(whole, resumed, name(covariance));
+  }
+  std::filesystem::remove(path);
 }
 
 TEST_F(GaussianMixtureOnDevice, RefusesWhatItCannotDo) {
