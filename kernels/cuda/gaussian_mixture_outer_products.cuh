@@ -20,19 +20,20 @@
 /// none is idle for any D: about 7 components at D = 64, one 128 x 128 corner of one at D = 784.
 /// The *strips* (a component and 8 or 4 neighbouring features) that those tiles meet are staged as
 /// √q z for a few rows at a time in two buffers: one is filled while the other is used, with one
-/// barrier a stage. √q goes ahead by a stage more, as many strips share it.
+/// barrier a stage. √q and x', which many strips share, go ahead by a stage more.
 ///   flops     N K D (D + 1) + 2 N K D, and the upper halves of the tiles on the diagonal (11 % at
 ///             D = 64)
-///   a tile and row: 64 FFMA, 4 LDS.128;  a half strip and row: about 22 instructions, at D = 64
-///             0.56 of them a tile and row
+///   a tile and row: 64 FFMA and 10 other instructions; to stage, at D = 64, 20 to 25 more
 ///   bytes     N D from main memory; X and q again from the L2 cache for every group of tiles
 namespace culatent::gaussian_mixture::outer_products {
 
 inline constexpr int kThreads = 256;
 inline constexpr int kCorner = 16;  // tiles are numbered in squares of 16 x 16
 inline constexpr int kMostStageRows = 16;
-inline constexpr int kMostSlots = 2 * kThreads;  // strips that 256 tiles can meet
-inline constexpr int kStageBytes = 40 << 10;     // of both buffers
+// Strips that 256 tiles can meet: 257, counted for every place in the list and D up to 2300; from
+// there on the worst is the same, 16 times one row of 16 tiles.
+inline constexpr int kMostSlots = 257;
+inline constexpr int kStageBytes = 44 << 10;  // of both buffers: 10 rows at least of 64 features
 
 using device::kVectorSize;
 using device::load_piece;
@@ -119,27 +120,40 @@ __device__ __forceinline__ int scan(int value, int& total) {
 }
 
 // What a block of threads works on.
-template <class Acc>
 struct Stage {
-  Vector<Acc>* buffers;  // [2][n_rows][2 halves][pitch]
-  Acc* roots;            // [2][n_local][n_rows]
-  Vector<Acc>* sums;     // one for each half strip and phase
-  int2* slots;           // strips that are staged: component from k_first on, and tile row; the
-                         // latter's complement in the block that owns the tile on the diagonal
   std::int64_t first_component;
   std::int64_t first_row;  // of the block of rows
   int n_local;             // components
   int n_slots;
   int pitch;       // strips in a buffer: 4 more than a multiple of 8, so that the halves of four
                    // strips lie in different banks
+  int n_x;         // strips of x': all that there are, or one for each slot
   int n_rows;      // of a stage
   int block_rows;  // of the block of rows, less at the end of the data
 };
 
+// The arrays in shared memory. Pointers of its own, so that the compiler knows where they point.
+template <class Acc>
+struct Arrays {
+  __device__ __forceinline__ Arrays(unsigned char* shared, const SharedPlan& plan, const Stage& s)
+      : z(reinterpret_cast<Vector<Acc>*>(shared)),
+        x(z + 4 * s.n_rows * s.pitch),
+        sums(reinterpret_cast<Vector<Acc>*>(shared + plan.sums)),
+        roots(reinterpret_cast<Acc*>(shared + plan.roots)),
+        slots(reinterpret_cast<int2*>(shared + plan.slots)) {}
+
+  Vector<Acc>* z;     // [2][n_rows][2 halves][pitch]
+  Vector<Acc>* x;     // [2][n_rows][2 halves][n_x]
+  Vector<Acc>* sums;  // one for each half strip and phase
+  Acc* roots;         // [2][n_local][n_rows]
+  int2* slots;        // strips that are staged: component from the first on, and tile row; the
+                      // latter's complement in the block that owns the tile on the diagonal
+};
+
 template <class In, class Acc>
-__device__ __forceinline__ void stage_roots(const Problem<In, Acc>& p, const Stage<Acc>& s,
-                                            int stage) {
-  Acc* const roots = s.roots + stage % 2 * s.n_local * s.n_rows;
+__device__ __forceinline__ void stage_roots(const Problem<In, Acc>& p, const Stage& s,
+                                            const Arrays<Acc>& arrays, int stage) {
+  Acc* const roots = arrays.roots + stage % 2 * s.n_local * s.n_rows;
   const int own = static_cast<int>(threadIdx.x) % kMostStageRows;
   const int row = stage * s.n_rows + own;
   if (own >= s.n_rows) return;
@@ -154,86 +168,100 @@ __device__ __forceinline__ void stage_roots(const Problem<In, Acc>& p, const Sta
   }
 }
 
-// A thread stages one half strip, or several, for every so-many-th row, always the same, so that it
-// adds up their first moments by itself.
-template <bool kWhole, class In, class Acc>
-__device__ __forceinline__ void stage_pieces(const Problem<In, Acc>& p, const Stage<Acc>& s,
-                                             int stage) {
+template <class In, class Acc>
+__device__ __forceinline__ void stage_x(const Problem<In, Acc>& p, const Stage& s,
+                                        const Arrays<Acc>& arrays, int stage) {
+  constexpr int kSize = kVectorSize<Acc>;
+  const int n_halves = 2 * s.n_x;
+  const int filled = min(s.block_rows - stage * s.n_rows, s.n_rows);
+  Vector<Acc>* const x = arrays.x + stage % 2 * s.n_rows * n_halves;
+  for (int at = static_cast<int>(threadIdx.x); at < s.n_rows * n_halves; at += kThreads) {
+    const int row = at / n_halves;
+    const int slot = at % n_halves / 2;
+    const int half = at % 2;
+    int strip = slot;
+    if (s.n_x != p.n_strips)
+      strip = arrays.slots[slot].y < 0 ? ~arrays.slots[slot].y : arrays.slots[slot].y;
+    Vector<Acc> value{};
+    if (row < filled) {
+      const int d = static_cast<int>(p.rows.n_features);
+      const int feature = strip * kTile<Acc> + half * kSize;
+      const In* const from = p.rows.data + (s.first_row + stage * s.n_rows + row) * p.rows.stride;
+      const auto piece = load_piece<kSize>(from, feature, d, p.whole_pieces);
+      const auto scale = load_piece<kSize>(p.frame.scale, feature, d, p.whole_pieces);
+      const auto offset = load_piece<kSize>(p.frame.offset, feature, d, p.whole_pieces);
+#pragma unroll
+      for (int i = 0; i < kSize; ++i) {
+        value.v[i] = static_cast<Acc>(fma(piece.v[i], scale.v[i], offset.v[i]));
+      }
+    }
+    x[(2 * row + half) * s.n_x + slot] = value;
+  }
+}
+
+// √q z of rows whose √q and x' are staged. A thread has one half strip, or several, for every
+// so-many-th row, always the same, so that it adds up their first moments by itself.
+template <class In, class Acc>
+__device__ __forceinline__ void stage_z(const Problem<In, Acc>& p, const Stage& s,
+                                        const Arrays<Acc>& arrays, int stage) {
   constexpr int kSize = kVectorSize<Acc>;
   const int n_halves = 2 * s.n_slots;
   const int n_phases = max(kThreads / n_halves, 1);
   const int thread = static_cast<int>(threadIdx.x);
   const int phase = thread / n_halves % n_phases;
-  const int filled = min(s.block_rows - stage * s.n_rows, s.n_rows);
   for (int at = thread; at < n_halves * n_phases; at += kThreads) {
-    const int half = at % n_halves;
-    const int2 slot = s.slots[half / 2];
-    const std::int64_t d = p.rows.n_features;
-    const std::int64_t feature = (slot.y < 0 ? ~slot.y : slot.y) * kTile<Acc> + half % 2 * kSize;
-    const auto scale = load_piece<kSize>(p.frame.scale, feature, d, kWhole);
-    const auto offset = load_piece<kSize>(p.frame.offset, feature, d, kWhole);
+    const int half = at % 2;
+    const int place = at % n_halves / 2;
+    const int2 slot = arrays.slots[place];
+    const int strip = slot.y < 0 ? ~slot.y : slot.y;
     Piece<In, kSize> shift{};
     if (p.shifts != nullptr) {
-      const In* const shifts = p.shifts + (s.first_component + slot.x) * d;
-      shift = load_piece<kSize>(shifts, feature, d, kWhole);
+      const int d = static_cast<int>(p.rows.n_features);
+      shift = load_piece<kSize>(p.shifts + (s.first_component + slot.x) * d,
+                                strip * kTile<Acc> + half * kSize, d, p.whole_pieces);
     }
-    const std::int64_t first_row = s.first_row + stage * s.n_rows + phase;
-    const std::int64_t from = kWhole ? (feature < d ? feature : 0) : 0;
-    const In* x = p.rows.data + first_row * p.rows.stride + from;
-    const Acc* const root = s.roots + (stage % 2 * s.n_local + slot.x) * s.n_rows;
-    Vector<Acc>* out =
-        s.buffers + (stage % 2 * s.n_rows + phase) * 2 * s.pitch + half % 2 * s.pitch + half / 2;
+    const int first = stage % 2 * s.n_rows + phase;
+    const Acc* root = arrays.roots + (stage % 2 * s.n_local + slot.x) * s.n_rows + phase;
+    const Vector<Acc>* x =
+        arrays.x + (2 * first + half) * s.n_x + (s.n_x == p.n_strips ? strip : place);
+    Vector<Acc>* z = arrays.z + (2 * first + half) * s.pitch + place;
     Vector<Acc> sum{};
-    int row = phase;
 #pragma unroll 2
-    for (; row < filled; row += n_phases) {
-      // A whole piece beyond the last feature has scale, offset and shift 0.
-      const auto piece = kWhole ? *reinterpret_cast<const Piece<In, kSize>*>(x)
-                                : load_piece<kSize>(x, feature, d, false);
-      const Acc factor = root[row];
-      Vector<Acc> z;
+    for (int row = phase; row < s.n_rows; row += n_phases) {
+      const Vector<Acc> value = *x;
+      const Acc factor = *root;
+      Vector<Acc> out;
 #pragma unroll
       for (int i = 0; i < kSize; ++i) {
-        const auto value = static_cast<Acc>(fma(piece.v[i], scale.v[i], offset.v[i]));
-        z.v[i] = factor * (value - static_cast<Acc>(shift.v[i]));
-        sum.v[i] += factor * z.v[i];
+        out.v[i] = factor * (value.v[i] - static_cast<Acc>(shift.v[i]));
+        sum.v[i] += factor * out.v[i];
       }
-      *out = z;
-      x += n_phases * p.rows.stride;
-      out += 2 * n_phases * s.pitch;
+      *z = out;
+      root += n_phases;
+      x += 2 * n_phases * s.n_x;
+      z += 2 * n_phases * s.pitch;
     }
-    for (; row < s.n_rows; row += n_phases, out += 2 * n_phases * s.pitch) *out = {};
     if (p.sums != nullptr) {
 #pragma unroll
-      for (int i = 0; i < kSize; ++i) s.sums[at].v[i] += sum.v[i];
+      for (int i = 0; i < kSize; ++i) arrays.sums[at].v[i] += sum.v[i];
     }
-  }
-}
-
-template <class In, class Acc>
-__device__ __forceinline__ void stage_rows(const Problem<In, Acc>& p, const Stage<Acc>& s,
-                                           int stage) {
-  if (p.whole_pieces) {
-    stage_pieces<true>(p, s, stage);
-  } else {
-    stage_pieces<false>(p, s, stage);
   }
 }
 
 // Writes the first moments of the strips whose tile on the diagonal this block has.
 template <class In, class Acc>
-__device__ __forceinline__ void write_sums(const Problem<In, Acc>& p, const Stage<Acc>& s,
-                                           Acc* record) {
+__device__ __forceinline__ void write_sums(const Problem<In, Acc>& p, const Stage& s,
+                                           const Arrays<Acc>& arrays, Acc* record) {
   constexpr int kSize = kVectorSize<Acc>;
   const int n_halves = 2 * s.n_slots;
   const int n_phases = max(kThreads / n_halves, 1);
   for (int half = static_cast<int>(threadIdx.x); half < n_halves; half += kThreads) {
-    const int2 slot = s.slots[half / 2];
+    const int2 slot = arrays.slots[half / 2];
     if (slot.y >= 0) continue;
-    Vector<Acc> sum = s.sums[half];
+    Vector<Acc> sum = arrays.sums[half];
     for (int phase = 1; phase < n_phases; ++phase) {
 #pragma unroll
-      for (int i = 0; i < kSize; ++i) sum.v[i] += s.sums[phase * n_halves + half].v[i];
+      for (int i = 0; i < kSize; ++i) sum.v[i] += arrays.sums[phase * n_halves + half].v[i];
     }
     const std::int64_t d = p.rows.n_features;
     const std::int64_t feature = ~slot.y * kTile<Acc> + half % 2 * kSize;
@@ -269,68 +297,78 @@ __device__ __forceinline__ void write_squares(const Acc (&acc)[kTile<Acc>][kTile
   }
 }
 
+// Finds out which strips the block's tiles meet, and gives them places in the buffers. Writes `s`,
+// for all threads after the next barrier, and the thread's corner; returns the places of its tile's
+// rows and columns.
+template <class In, class Acc>
+__device__ __forceinline__ int2 choose_strips(const Problem<In, Acc>& p, unsigned char* shared,
+                                              Stage& s, Corner* corners) {
+  const int thread = static_cast<int>(threadIdx.x);
+  const std::int64_t n_items = p.n_components * p.n_tiles;
+  const std::int64_t first_item = blockIdx.x % p.n_groups * kThreads;
+  const std::int64_t first_component = first_item / p.n_tiles;
+  const bool present = first_item + thread < n_items;
+  const std::int64_t item = present ? first_item + thread : first_item;
+  const std::int64_t component = item / p.n_tiles;
+  const int2 tile = in_corners(item % p.n_tiles, p.n_strips);
+  const std::int64_t d = p.rows.n_features;
+  const std::int64_t row = static_cast<std::int64_t>(tile.x) * kTile<Acc>;
+  const int column = tile.y * kTile<Acc>;
+  corners[thread] = {component * (d * (d + 1) / 2) + row * (row + 1) / 2 + column,
+                     static_cast<int>(present ? row : d), column};
+
+  int* const marks = reinterpret_cast<int*>(shared + p.shared.marks);
+  for (int i = thread; i < p.n_marks; i += kThreads) marks[i] = 0;
+  __syncthreads();
+  int* const own = marks + (component - first_component) * p.n_strips;
+  atomicOr(own + tile.x, tile.x == tile.y && present ? 3 : 1);
+  atomicOr(own + tile.y, 1);
+  __syncthreads();
+  const int share = device::div_up(p.n_marks, kThreads);
+  const int end = min((thread + 1) * share, p.n_marks);
+  int count = 0;
+  for (int i = thread * share; i < end; ++i) count += marks[i] != 0 ? 1 : 0;
+  int n_slots = 0;
+  int place = scan(count, n_slots);
+  auto* const slots = reinterpret_cast<int2*>(shared + p.shared.slots);
+  for (int i = thread * share; i < end; ++i) {
+    if (marks[i] == 0) continue;
+    const int strip = i % p.n_strips;
+    slots[place] = {i / p.n_strips, marks[i] == 3 ? ~strip : strip};
+    marks[i] = place++;
+  }
+  auto* const sums = reinterpret_cast<Vector<Acc>*>(shared + p.shared.sums);
+  for (int i = thread; i < max(kThreads, 2 * n_slots); i += kThreads) sums[i] = {};
+  if (thread == 0) {
+    s.first_component = first_component;
+    s.first_row = (p.first_block + blockIdx.x / p.n_groups) * kBlockRows;
+    s.block_rows = static_cast<int>(min(p.rows.n_rows - s.first_row, kBlockRows));
+    s.n_local =
+        static_cast<int>((min(first_item + kThreads, n_items) - 1) / p.n_tiles - first_component) +
+        1;
+    s.n_slots = n_slots;
+    s.pitch = (n_slots + 3) / 8 * 8 + 4;
+    s.n_x = p.n_strips <= kCorner ? p.n_strips : n_slots;
+    s.n_rows = min(kStageBytes / (4 * 16) / (s.pitch + s.n_x), kMostStageRows);
+  }
+  __syncthreads();
+  return {own[tile.x], own[tile.y]};
+}
+
 template <class In, class Acc>
 __global__ void __launch_bounds__(kThreads, 2) outer_products_kernel(const Problem<In, Acc> p) {
   constexpr int kSize = kVectorSize<Acc>;
   CULATENT_DYNAMIC_SHARED(shared, unsigned char);
-  int* const marks = reinterpret_cast<int*>(shared + p.shared.marks);
-  const int thread = static_cast<int>(threadIdx.x);
-  const std::int64_t block = p.first_block + blockIdx.x / p.n_groups;
-  const std::int64_t first_item = blockIdx.x % p.n_groups * kThreads;
-  const bool present = first_item + thread < p.n_components * p.n_tiles;
-  const std::int64_t item = present ? first_item + thread : first_item;
-  const std::int64_t component = item / p.n_tiles;
-  const int2 tile = in_corners(item % p.n_tiles, p.n_strips);
-
-  // Kept there until the end.
+  CULATENT_SHARED(s, Stage);  // not in registers, which are full
   auto* const corners = reinterpret_cast<Corner*>(shared + p.shared.corners);
-  {
-    const std::int64_t d = p.rows.n_features;
-    const std::int64_t row = static_cast<std::int64_t>(tile.x) * kTile<Acc>;
-    const int column = tile.y * kTile<Acc>;
-    corners[thread] = {component * (d * (d + 1) / 2) + row * (row + 1) / 2 + column,
-                       static_cast<int>(present ? row : d), column};
-  }
-
-  Stage<Acc> s;
-  s.buffers = reinterpret_cast<Vector<Acc>*>(shared);
-  s.roots = reinterpret_cast<Acc*>(shared + p.shared.roots);
-  s.sums = reinterpret_cast<Vector<Acc>*>(shared + p.shared.sums);
-  s.slots = reinterpret_cast<int2*>(shared + p.shared.slots);
-  s.first_component = first_item / p.n_tiles;
-  s.first_row = block * kBlockRows;
-  s.block_rows = static_cast<int>(min(p.rows.n_rows - s.first_row, kBlockRows));
-  const std::int64_t last_item = min(first_item + kThreads, p.n_components * p.n_tiles) - 1;
-  s.n_local = static_cast<int>(last_item / p.n_tiles - s.first_component) + 1;
-
-  // Which strips are met, and with them a place in the buffers.
-  for (int i = thread; i < p.n_marks; i += kThreads) marks[i] = 0;
+  const int2 place = choose_strips(p, shared, s, corners);
+  const Arrays<Acc> arrays(shared, p.shared, s);
+  stage_roots(p, s, arrays, 0);
+  stage_x(p, s, arrays, 0);
   __syncthreads();
-  int* const own_marks = marks + (component - s.first_component) * p.n_strips;
-  atomicOr(own_marks + tile.x, tile.x == tile.y && present ? 3 : 1);
-  atomicOr(own_marks + tile.y, 1);
-  __syncthreads();
-  const int share = device::div_up(p.n_marks, kThreads);
-  int count = 0;
-  for (int i = thread * share; i < min((thread + 1) * share, p.n_marks); ++i) {
-    count += marks[i] != 0 ? 1 : 0;
-  }
-  int place = scan(count, s.n_slots);
-  for (int i = thread * share; i < min((thread + 1) * share, p.n_marks); ++i) {
-    if (marks[i] == 0) continue;
-    const int strip = i % p.n_strips;
-    s.slots[place] = {i / p.n_strips, marks[i] == 3 ? ~strip : strip};
-    marks[i] = place++;
-  }
-  s.pitch = (s.n_slots + 3) / 8 * 8 + 4;
-  s.n_rows = kStageBytes / (2 * 2 * 16) / s.pitch;
-  s.n_rows = min(s.n_rows > 1 ? s.n_rows / 2 * 2 : 1, kMostStageRows);
-  for (int i = thread; i < max(kThreads, 2 * s.n_slots); i += kThreads) s.sums[i] = {};
-  stage_roots(p, s, 0);
-  __syncthreads();
-  const int left = own_marks[tile.x], right = own_marks[tile.y];
-  stage_roots(p, s, 1);
-  stage_rows(p, s, 0);
+  stage_roots(p, s, arrays, 1);
+  stage_x(p, s, arrays, 1);
+  stage_z(p, s, arrays, 0);
   __syncthreads();
 
   Acc acc[kTile<Acc>][kTile<Acc>] = {};
@@ -338,14 +376,16 @@ __global__ void __launch_bounds__(kThreads, 2) outer_products_kernel(const Probl
 #pragma unroll 1
   for (int stage = 0; stage < n_stages; ++stage) {
     if (stage + 1 < n_stages) {
-      stage_roots(p, s, stage + 2);
-      stage_rows(p, s, stage + 1);
+      stage_roots(p, s, arrays, stage + 2);
+      stage_x(p, s, arrays, stage + 2);
+      stage_z(p, s, arrays, stage + 1);
     }
-    const Vector<Acc>* z = s.buffers + stage % 2 * s.n_rows * 2 * s.pitch;
-#pragma unroll 4
-    for (int row = 0; row < s.n_rows; ++row, z += 2 * s.pitch) {
-      const Vector<Acc> l[2] = {z[left], z[s.pitch + left]};
-      const Vector<Acc> r[2] = {z[right], z[s.pitch + right]};
+    const int n_rows = s.n_rows, pitch = s.pitch;
+    const Vector<Acc>* z = arrays.z + stage % 2 * n_rows * 2 * pitch;
+#pragma unroll 2
+    for (int row = 0; row < n_rows; ++row, z += 2 * pitch) {
+      const Vector<Acc> l[2] = {z[place.x], z[pitch + place.x]};
+      const Vector<Acc> r[2] = {z[place.y], z[pitch + place.y]};
 #pragma unroll
       for (int i = 0; i < kTile<Acc>; ++i) {
 #pragma unroll
@@ -357,18 +397,20 @@ __global__ void __launch_bounds__(kThreads, 2) outer_products_kernel(const Probl
     __syncthreads();
   }
 
-  if (p.sums != nullptr) write_sums(p, s, p.sums + block * p.record);
+  const std::int64_t record = s.first_row / kBlockRows * p.record;
+  if (p.sums != nullptr) write_sums(p, s, arrays, p.sums + record);
   write_squares<Acc>(acc, corners, p.rows.n_features, reinterpret_cast<Acc*>(shared),
-                     p.squares + block * p.record);
+                     p.squares + record);
 }
 
-/// The buffers hold at least one strip, of 32 bytes a row, for every root.
+/// The buffers hold at least one strip, of 32 bytes a row, for every √q.
 template <class Acc>
-SharedPlan plan_shared(int n_marks) {
+SharedPlan plan_shared(int n_local, int n_marks) {
   const int n_slots = std::min(n_marks, kMostSlots);
   SharedPlan plan;
   plan.roots = kStageBytes;
-  plan.sums = plan.roots + kStageBytes / 32 * static_cast<int>(sizeof(Acc));
+  plan.sums = plan.roots + std::min(n_local * kMostStageRows * 2, kStageBytes / 32) *
+                               static_cast<int>(sizeof(Acc));
   plan.corners = plan.sums + std::max(kThreads, 2 * n_slots) * 16;
   plan.slots = plan.corners + kThreads * static_cast<int>(sizeof(Corner));
   plan.marks = plan.slots + n_slots * static_cast<int>(sizeof(int2));
@@ -386,15 +428,15 @@ void launch(const CudaBackend& backend, Problem<In, Acc> p) {
   p.n_strips = static_cast<int>(device::div_up<std::int64_t>(d, kTile<Acc>));
   p.n_tiles = std::int64_t{p.n_strips} * (p.n_strips + 1) / 2;
   p.n_groups = device::div_up<std::int64_t>(p.n_components * p.n_tiles, kThreads);
-  const std::int64_t n_local =
-      std::min(p.n_components, device::div_up<std::int64_t>(kThreads - 1, p.n_tiles) + 1);
-  p.n_marks = static_cast<int>(n_local * p.n_strips);
+  const auto n_local = static_cast<int>(
+      std::min(p.n_components, device::div_up<std::int64_t>(kThreads - 1, p.n_tiles) + 1));
+  p.n_marks = n_local * p.n_strips;
   const auto whole = [&](const In* data, std::int64_t stride) {
     return device::whole_pieces(data, stride, d, kSize);
   };
   p.whole_pieces = whole(p.rows.data, p.rows.stride) && whole(p.frame.scale, 0) &&
                    whole(p.frame.offset, 0) && whole(p.shifts, d);
-  p.shared = plan_shared<Acc>(p.n_marks);
+  p.shared = plan_shared<Acc>(n_local, p.n_marks);
   const std::int64_t most = std::max<std::int64_t>(INT32_MAX / p.n_groups, 1);
   for (; p.first_block < n_blocks; p.first_block += most) {
     const std::int64_t count = std::min(most, n_blocks - p.first_block);

@@ -23,9 +23,9 @@ struct alignas(Size * sizeof(T)) Piece {
 
 /// from[first … first + Size), zero from `end` on. `whole`: pieces are aligned, and `end` is a
 /// multiple of Size; see whole_pieces().
-template <int Size, class T>
-__device__ __forceinline__ Piece<T, Size> load_piece(const T* from, std::int64_t first,
-                                                     std::int64_t end, bool whole) {
+template <int Size, class T, class Index>
+__device__ __forceinline__ Piece<T, Size> load_piece(const T* from, Index first, Index end,
+                                                     bool whole) {
   Piece<T, Size> piece{};
   if (whole) {
     if (first < end) piece = *reinterpret_cast<const Piece<T, Size>*>(from + first);
