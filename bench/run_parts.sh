@@ -62,6 +62,8 @@ run_tests() {
     elif [ "$status" -ne 0 ]; then
       report "$name" FAILED \
         "$words, exit $status in $(sed -n 's/^\[ RUN      \] //p' "$log" | tail -n 1)"
+    elif [ "$good" -eq 0 ] && grep -q 'no CUDA device' "$log"; then
+      report "$name" FAILED "$words: it sees no CUDA device, and there is one"
     elif [ "$good" -eq 0 ]; then
       report "$name" skipped "$words: $(grep -m 1 'Skipped' -A 1 "$log" | tail -n 1)"
     else

@@ -50,7 +50,7 @@ kill -SEGV $$
 """
 SKIPPING_TESTS = r"""
 echo 'cuda_test.cpp:12: Skipped'
-echo 'no CUDA device'
+echo '%s'
 echo '[  SKIPPED ] Steps.Agree (0 ms)'
 """
 # A fit's model depends on all options but --chunk-rows.
@@ -179,13 +179,15 @@ class RunTest(unittest.TestCase):
     def test_failing_crashing_and_skipping_tests(self):
         self.bundle.program("tests/fails_gpu", FAILING_TESTS)
         self.bundle.program("tests/crashes_gpu", CRASHING_TESTS)
-        self.bundle.program("tests/skips_gpu", SKIPPING_TESTS)
+        self.bundle.program("tests/skips_gpu", SKIPPING_TESTS % "needs 200 GiB")
+        self.bundle.program("tests/blind_gpu", SKIPPING_TESTS % "no CUDA device")
         result, results, _ = self.bundle.run("--only", "tests")
         self.assertEqual(result.returncode, 1, result.stdout)
-        self.assertIn("2 failed", result.stdout.splitlines()[-1])
+        self.assertIn("3 failed", result.stdout.splitlines()[-1])
         self.expect(results, "fails_gpu", "FAILED", "1 passed, 1 failed, 0 skipped: Steps.Agree/1")
         self.expect(results, "crashes_gpu", "FAILED", "exit 139 in Steps.Crash")
-        self.expect(results, "skips_gpu", "skipped", "no CUDA device")
+        self.expect(results, "skips_gpu", "skipped", "needs 200 GiB")
+        self.expect(results, "blind_gpu", "FAILED", "sees no CUDA device")
         self.expect(results, "steps_gpu", "ok")
 
     def test_a_program_that_hangs_ends_with_its_time(self):
