@@ -23,8 +23,8 @@ struct alignas(Size * sizeof(T)) Piece {
 
 /// from[first … first + Size), zero from `end` on. `whole`: pieces are aligned, and `end` is a
 /// multiple of Size; see whole_pieces().
-template <int Size, class T, class Index>
-__device__ __forceinline__ Piece<T, Size> load_piece(const T* from, Index first, Index end,
+template <int Size, class T, class First, class End>
+__device__ __forceinline__ Piece<T, Size> load_piece(const T* from, First first, End end,
                                                      bool whole) {
   Piece<T, Size> piece{};
   if (whole) {
