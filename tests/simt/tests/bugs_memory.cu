@@ -22,6 +22,15 @@ __global__ void sum_bytes_kernel(int written, int* sum) {
   for (int i = 0; i < 7; ++i) total += bytes[i];
   *sum = total;
 }
+__global__ void sum_dynamic_bytes_kernel(int count, int* sum) {
+  auto* bytes = simt::dynamic_shared<std::uint8_t>();
+  int total = 0;
+  for (int i = 0; i < count; ++i) {
+    bytes[i] = 1;
+    total += bytes[i];
+  }
+  *sum = total;
+}
 __global__ void trap_kernel(int limit) {
   if (static_cast<int>(threadIdx.x) >= limit) __trap();
 }
@@ -81,6 +90,11 @@ bool one_byte_without_value(bool with_bug) {
   launch(sum_bytes_kernel, 1, 1, 0, with_bug ? 6 : 7, sum.data());
   return sum.host()[0] == 7;
 }
+bool one_byte_too_many(bool with_bug) {
+  Array<int> sum(1);
+  launch(sum_dynamic_bytes_kernel, 1, 1, 7, with_bug ? 8 : 7, sum.data());
+  return sum.host()[0] == 7;
+}
 bool copy_past_the_end(bool with_bug) {
   const auto values = small_numbers(kCount);
   Array<float> device(values);
@@ -133,6 +147,7 @@ std::vector<Planted> memory_bugs() {
       {"NeverInitialised", "uninitialised", never_initialised},
       {"CopiedWithoutValue", "uninitialised", copied_without_value},
       {"OneByteWithoutValue", "uninitialised", one_byte_without_value},
+      {"OneByteTooMany", "out-of-bounds", one_byte_too_many},
       {"CopyPastTheEnd", "bad-copy", copy_past_the_end},
       {"WrongDirection", "bad-copy", wrong_direction},
       {"FreedTwice", "bad-free", freed_twice},

@@ -10,6 +10,10 @@ enum Bug {
   kReadWhileWarpReduces,
   kNoFence,
   kFenceOfOneThread,
+  kFenceTooEarly,
+  kFenceOfAnotherThread,
+  kNoBarrierAfterTicket,
+  kWriteWhileOthersRead,
   kPlainGlobalSum,
   kPlainSharedSum,
   kNoBarrierAfterZeroing,
@@ -63,19 +67,31 @@ bool run_tree() {
 template <int kBug>
 __global__ void last_block_kernel(const float* values, float* partial, unsigned* ticket,
                                   float* sum) {
-  auto& is_last = simt::shared_var<bool>([] {});
-  const unsigned i = blockIdx.x * kThreads + threadIdx.x;
+  auto& last_block = simt::shared_var<unsigned>([] {});
+  const unsigned thread = threadIdx.x;
+  const unsigned i = blockIdx.x * kThreads + thread;
   partial[i] = 2.0f * values[i];
-  if (kBug == kFenceOfOneThread) {
-    if (threadIdx.x == 0) __threadfence();
-  } else if (kBug != kNoFence) {
-    __threadfence();
+  // All fence and meet, or all meet and the one fences that takes the ticket.
+  const bool fences_first = kBug == kNone || (kBug == kFenceOfOneThread && thread == 0) ||
+                            (kBug == kFenceTooEarly && thread == 0);
+  if (fences_first) __threadfence();
+  if (kBug != kFenceOfOneThread) __syncthreads();
+  if (kBug == kNoBarrierAfterTicket && thread == 0) __threadfence();
+  if (kBug == kFenceOfAnotherThread && thread == 1) __threadfence();
+
+  unsigned before = 0;
+  if (thread == 0) before = atomicAdd(ticket, 1u);
+  unsigned reader = 0;
+  if (kBug == kNoBarrierAfterTicket) {  // a shuffle carries the ticket, but orders no memory
+    if (thread >= 32) return;
+    before = __shfl_sync(0xffffffffu, before, 0);
+    reader = 1;
+  } else {
+    if (thread == 0) last_block = before;
     __syncthreads();
+    before = last_block;
   }
-  if (kBug == kNoFence) __syncthreads();
-  if (threadIdx.x == 0) is_last = atomicAdd(ticket, 1u) == gridDim.x - 1;
-  __syncthreads();
-  if (!is_last || threadIdx.x != 0) return;
+  if (before != gridDim.x - 1 || thread != reader) return;
   float total = 0.0f;
   for (unsigned k = 0; k < gridDim.x * kThreads; ++k) total += partial[k];
   *sum = total;
@@ -93,6 +109,30 @@ bool run_last_block() {
   float wanted = 0.0f;
   for (const float value : values) wanted += 2.0f * value;
   return sum.host()[0] == wanted;
+}
+
+// ---- a value that all read and one replaces -----------------------------------------------------
+
+template <int kBug>
+__global__ void replace_kernel(float* sums) {
+  auto& value = simt::shared_var<float>([] {});
+  if (threadIdx.x == 0) value = 3.0f;
+  __syncthreads();
+  const float mine = value;
+  if (kBug == kWriteWhileOthersRead) {
+    __syncwarp();  // the other warp may not have read yet
+  } else {
+    __syncthreads();
+  }
+  if (threadIdx.x == 0) value = 4.0f;
+  sums[threadIdx.x] = mine;
+}
+
+template <int kBug>
+bool run_replace() {
+  Array<float> sums(kThreads);
+  launch(replace_kernel<kBug>, 1, kThreads, 0, sums.data());
+  return sums.host() == std::vector<float>(kThreads, 3.0f);
 }
 
 // ---- counts in dynamic shared memory ------------------------------------------------------------
@@ -201,6 +241,12 @@ std::vector<Planted> reduce_bugs() {
       {"ReadWhileWarpReduces", "race", run<run_tree<kReadWhileWarpReduces>, run_tree<kNone>>},
       {"NoFence", "race", run<run_last_block<kNoFence>, run_last_block<kNone>>},
       {"FenceOfOneThread", "race", run<run_last_block<kFenceOfOneThread>, run_last_block<kNone>>},
+      {"FenceTooEarly", "race", run<run_last_block<kFenceTooEarly>, run_last_block<kNone>>},
+      {"FenceOfAnotherThread", "race",
+       run<run_last_block<kFenceOfAnotherThread>, run_last_block<kNone>>},
+      {"NoBarrierAfterTicket", "race",
+       run<run_last_block<kNoBarrierAfterTicket>, run_last_block<kNone>>},
+      {"WriteWhileOthersRead", "race", run<run_replace<kWriteWhileOthersRead>, run_replace<kNone>>},
       {"PlainGlobalSum", "race", run<run_count<kPlainGlobalSum>, run_count<kNone>>},
       {"PlainSharedSum", "race", run<run_count<kPlainSharedSum>, run_count<kNone>>},
       {"NoBarrierAfterZeroing", "race", run<run_count<kNoBarrierAfterZeroing>, run_count<kNone>>},

@@ -209,6 +209,53 @@ TEST(Warp, PartsOfAWarpShuffleOnTheirOwn) {
   }
 }
 
+__global__ void chain_kernel(int* out) {
+  auto& cell = simt::shared_var<int>([] {});
+  const unsigned lane = threadIdx.x;
+  if (lane == 0) cell = 7;
+  if (lane < 2) __syncwarp(0x3u);
+  if (lane == 1 || lane == 2) __syncwarp(0x6u);  // lane 2 has met lane 1, who had met lane 0
+  if (lane == 2) out[0] = cell;
+}
+
+TEST(Warp, WhatLanesMetCarriesOn) {
+  Array<int> out(1);
+  launch(chain_kernel, 1, 32, 0, out.data());
+  EXPECT_EQ(out.host()[0], 7);
+}
+
+// ---- what kernels may do, and the checker must not mind
+// ------------------------------------------
+
+struct LargeParameter {
+  int values[200];
+};
+
+__global__ void harmless_kernel(LargeParameter parameter, const int* pinned, int* out) {
+  auto& bytes = simt::shared_var<std::uint8_t[64]>([] {});
+  const unsigned thread = threadIdx.x;
+  int local[4];
+  for (unsigned i = 0; i < 4; ++i) local[i] = static_cast<int>(thread + i);
+  bytes[thread] = static_cast<std::uint8_t>(thread);  // four threads share a word
+  __syncthreads();
+  out[thread] = bytes[63 - thread] + parameter.values[thread] + pinned[thread] + local[thread % 4];
+}
+
+TEST(Kernel, MayShareWordsAndReadParametersPinnedMemoryAndItsStack) {
+  LargeParameter parameter{};
+  for (int i = 0; i < 200; ++i) parameter.values[i] = 1000 * i;
+  int* pinned = nullptr;
+  cudaMallocHost(&pinned, 64 * sizeof(int));
+  for (int i = 0; i < 64; ++i) pinned[i] = 100000 * i;
+  Array<int> out(64);
+  launch(harmless_kernel, 1, 64, 0, parameter, pinned, out.data());
+  const auto got = out.host();
+  for (int i = 0; i < 64; ++i) {
+    EXPECT_EQ(got[static_cast<std::size_t>(i)], 63 - i + 101000 * i + i + i % 4);
+  }
+  cudaFreeHost(pinned);
+}
+
 // ---- barriers -----------------------------------------------------------------------------------
 
 __global__ void barrier_kernel(int limit, int* out) {
