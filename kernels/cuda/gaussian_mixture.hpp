@@ -71,9 +71,14 @@ struct DevicePartials {
 
 /// out(k, row) = log p(x_row, k) for the rows of the wave.
 ///   flops: full N K D (D + 1), tied N D (D + 1) + 3 N K D, diagonal and spherical 4 N K D
+/// Full covariances of float rows go through tensor cores where there are any: split TF32 for fp32
+/// (16 ≤ D ≤ 512), split bf16 for fast (D ≥ 16). (|W| |x'|)_i times 5 · 2⁻²² (fast: 3 · 2⁻¹⁸)
+/// bounds what splitting costs an element of y = W x' − W μ, and 3 ⌈D / 8⌉ (⌈D / 16⌉) cuts at 2⁻²³
+/// of the sum what adding up costs; elsewhere FMA lose at most (D + 1) 2⁻²⁴.
 template <class T>
 void log_joint(const CudaBackend& backend, const DeviceRows<T>& rows, const DeviceFrame<T>& frame,
-               const DeviceParameters<T>& parameters, const DeviceResponsibilities<T>& out);
+               const DeviceParameters<T>& parameters, const DeviceResponsibilities<T>& out,
+               Precision precision = Precision::fp32);
 
 /// Turns log p(x, k) into q = weight * p(k | x) in place, adds up the heads of every block, and
 /// writes log p(x) of row i to log_prob[i] (null: not wanted). Rows whose densities all leave T are

@@ -196,10 +196,18 @@ TileLaunch plan_tiles(const CudaDevice& device, std::int64_t n_rows, std::int64_
 
 template <class T>
 void log_joint(const CudaBackend& backend, const DeviceRows<T>& rows, const DeviceFrame<T>& frame,
-               const DeviceParameters<T>& parameters, const DeviceResponsibilities<T>& out) {
+               const DeviceParameters<T>& parameters, const DeviceResponsibilities<T>& out,
+               Precision precision) {
   if (rows.n_rows == 0) return;
   switch (parameters.covariance) {
     case Covariance::full:
+      if constexpr (sizeof(T) == 4) {
+        // Below 16 features most of a fragment would be padding; far above, cutting off what an
+        // accumulator cannot hold costs more than FMA lose by rounding.
+        const std::int64_t most = precision == Precision::fast ? rows.n_features : 512;
+        const bool tensor = rows.n_features >= 16 && rows.n_features <= most;
+        if (tensor && log_joint_tensor(backend, rows, frame, parameters, out, precision)) return;
+      }
       return log_joint_full(backend, rows, frame, parameters, out);
     case Covariance::tied:
       return log_joint_tied(backend, rows, frame, parameters, out);
@@ -209,9 +217,12 @@ void log_joint(const CudaBackend& backend, const DeviceRows<T>& rows, const Devi
   }
 }
 
-#define CULATENT_INSTANTIATE(T)                                                            \
-  template void log_joint(const CudaBackend&, const DeviceRows<T>&, const DeviceFrame<T>&, \
-                          const DeviceParameters<T>&, const DeviceResponsibilities<T>&);
+#define CULATENT_INSTANTIATE(T)                                                                 \
+  template void log_joint_full(const CudaBackend&, const DeviceRows<T>&, const DeviceFrame<T>&, \
+                               const DeviceParameters<T>&, const DeviceResponsibilities<T>&);   \
+  template void log_joint(const CudaBackend&, const DeviceRows<T>&, const DeviceFrame<T>&,      \
+                          const DeviceParameters<T>&, const DeviceResponsibilities<T>&,         \
+                          Precision);
 CULATENT_INSTANTIATE(float)
 CULATENT_INSTANTIATE(double)
 #undef CULATENT_INSTANTIATE

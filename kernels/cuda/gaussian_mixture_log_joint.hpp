@@ -10,6 +10,12 @@ void log_joint_full(const CudaBackend& backend, const DeviceRows<T>& rows,
                     const DeviceFrame<T>& frame, const DeviceParameters<T>& parameters,
                     const DeviceResponsibilities<T>& out);
 
+/// log_joint_full() by tensor cores: Tf32x3 for fp32, Bf16x3 for fast. False, with nothing done,
+/// where the device or the build has none.
+bool log_joint_tensor(const CudaBackend& backend, const DeviceRows<float>& rows,
+                      const DeviceFrame<float>& frame, const DeviceParameters<float>& parameters,
+                      const DeviceResponsibilities<float>& out, Precision precision);
+
 template <class T>
 void log_joint_tied(const CudaBackend& backend, const DeviceRows<T>& rows,
                     const DeviceFrame<T>& frame, const DeviceParameters<T>& parameters,
