@@ -192,7 +192,8 @@ TraceEntry CudaEngine<T>::pass() {
       expectation_maximisation_diagonal(backend_, rows, frame, parameters,
                                         about_means<T>(offset_ratio_), partials);
     } else {
-      log_joint(backend_, rows, frame, parameters, resp);
+      log_joint(backend_, rows, frame, parameters, resp,
+                options_.precision.value_or(Precision::fp32));
       normalise(backend_, rows, frame, parameters, resp, static_cast<double*>(nullptr), partials);
       add_moments(backend_, rows, frame, parameters, resp, tied && squares, partials);
     }

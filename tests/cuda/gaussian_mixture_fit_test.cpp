@@ -237,6 +237,31 @@ TEST_F(GaussianMixtureOnDevice, GoesOnFromACheckpointToTheSameBits) {
   std::filesystem::remove(path);
 }
 
+// 18 features: wide enough for the tensor cores.
+TEST_F(GaussianMixtureOnDevice, KeepsToTheBoundOfItsPrecision) {
+  const Matrix<float> rows = planted_rows<float>(300, 18);
+  Matrix<double> same(rows.rows(), rows.cols());
+  std::copy(rows.data(), rows.data() + rows.size(), same.data());
+  gm::Options options{.n_components = 3,
+                      .max_iter = 2,
+                      .tol = 0.0,
+                      .reg_covar = 1e-2,
+                      .init = gm::Init::random,
+                      .seed = 1};
+  const double exact = gm::fit<double>(Context(), same.view(), options).trace.back().log_likelihood;
+  double error[2];
+  for (const Precision precision : {Precision::fp32, Precision::fast}) {
+    options.precision = precision;
+    const gm::Fit fit = gm::fit<float>(Context({.device = "cuda"}), rows.view(), options);
+    error[precision == Precision::fast] = std::abs(fit.trace.back().log_likelihood - exact);
+  }
+  // log_joint() states the split's share of an element of y; a log-density sums 18 of their
+  // squares, and (|W| |x|) is below 100 for these rows.
+  EXPECT_LE(error[0], 18 * 2 * 100 * 5 * 0x1p-22);
+  EXPECT_LE(error[1], 18 * 2 * 100 * 3 * 0x1p-18);
+  EXPECT_GT(error[1], 0.0);
+}
+
 TEST_F(GaussianMixtureOnDevice, RefusesWhatItCannotDo) {
   const Matrix<float> rows = planted_rows<float>(100, 2);
   const Context context({.device = "cuda"});
