@@ -8,7 +8,8 @@ set(ZLIB_USE_STATIC_LIBS ON)
 add_link_options($<$<LINK_LANGUAGE:CXX,CUDA>:-static-libstdc++> -static-libgcc)
 # Every program carries the library: without what it does not call.
 add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-ffunction-sections>
-                    $<$<COMPILE_LANGUAGE:CXX>:-fdata-sections>)
+                    $<$<COMPILE_LANGUAGE:CXX>:-fdata-sections>
+                    $<$<COMPILE_LANGUAGE:CUDA>:-Xfatbin=-compress-all>)
 add_link_options(-Wl,--gc-sections)
 set(CMAKE_SKIP_RPATH ON)
 
