@@ -33,8 +33,7 @@ bool same_name(const char* a, const char* b) { return a == b || std::strcmp(a, b
 
 Group* pending_group(const Warp& warp, const char* name, std::uint32_t mask, std::uint32_t bytes) {
   for (Group* group : warp.pending) {
-    const bool fits = group->mask == mask && group->bytes == bytes && same_name(group->name, name);
-    if (fits && (group->arrived >> self->lane & 1u) == 0) return group;
+    if (group->mask == mask && group->bytes == bytes && same_name(group->name, name)) return group;
   }
   return nullptr;
 }

@@ -256,6 +256,28 @@ TEST(Kernel, MayShareWordsAndReadParametersPinnedMemoryAndItsStack) {
   cudaFreeHost(pinned);
 }
 
+// Blocks 0 and 1 meet at one ticket, the later of them and block 2 at another: who comes last reads
+// what block 0 wrote, which it knows of through block 1.
+__global__ void two_tickets_kernel(int* partial, unsigned* tickets, int* sum) {
+  if (threadIdx.x != 0) return;
+  partial[blockIdx.x] = static_cast<int>(blockIdx.x) + 1;
+  __threadfence();
+  if (blockIdx.x < 2) {
+    if (atomicAdd(&tickets[0], 1u) != 1) return;
+    __threadfence();
+  }
+  if (atomicAdd(&tickets[1], 1u) != 1) return;
+  *sum = partial[0] + partial[1] + partial[2];
+}
+
+TEST(Kernel, MayPassOnWhatAnotherBlockPublished) {
+  Array<int> partial(3);
+  Array<unsigned> tickets(std::vector<unsigned>{0, 0});
+  Array<int> sum(1);
+  launch(two_tickets_kernel, 3, 32, 0, partial.data(), tickets.data(), sum.data());
+  EXPECT_EQ(sum.host()[0], 6);
+}
+
 // ---- barriers -----------------------------------------------------------------------------------
 
 __global__ void barrier_kernel(int limit, int* out) {

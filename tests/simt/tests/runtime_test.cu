@@ -211,7 +211,9 @@ TEST_F(Runtime, RefusesLaunchesThatADeviceRefuses) {
   EXPECT_EQ(status(1, dim3(1, 1, 65)), cudaErrorInvalidConfiguration);
   EXPECT_EQ(status(1, dim3(1u << 31, 2, 1)), cudaErrorInvalidConfiguration);
   EXPECT_EQ(status(dim3(1, 65536), 8), cudaErrorInvalidConfiguration);
+  EXPECT_EQ(status(0, 8), cudaErrorInvalidConfiguration);
   EXPECT_TRUE(simt::has_diagnostic("bad-launch"));
+  EXPECT_EQ(simt::diagnostics().size(), 6u);  // the same text once
   simt::clear_diagnostics();
   EXPECT_EQ(cudaFuncSetAttribute(fill_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                  (227 << 10) + 1),
