@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import harness  # noqa: E402
 
 GROUPS = ["usage", "golden", "fit", "apply", "density", "data", "bad_input", "outputs", "stopping",
-          "reproducible", "resources"]
+          "reproducible", "resources", "device"]
 
 
 def main():

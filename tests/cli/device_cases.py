@@ -1,0 +1,101 @@
+"""A CUDA device: the real one where there is one, else the CPU stand-in's where that is built."""
+
+import math
+
+from files import BLOBS, planted, read_npy, read_safetensors, write_npy
+from harness import Skip, near
+
+FIT = ["fit", "gaussian-mixture", "x.npy", "--components", 3, "--seed", 1]
+
+
+def data(box, n=1500):
+    devices = {d["name"]: d for d in box.ok("devices")["devices"]}
+    if not devices.get("cuda:0", {}).get("available"):
+        raise Skip("no CUDA device")
+    write_npy(box.path("x.npy"), planted(n, BLOBS, spread=1.0, seed=1))
+
+
+def test_auto_takes_the_device_and_the_report_says_so(box):
+    data(box)
+    report = box.ok(*FIT, "--model", "m.safetensors")
+    assert report["device"] == "cuda:0"
+    assert report["memory"]["peak_device_bytes"] > 0
+    plan = box.ok(*FIT, "--model", "m.safetensors", "--dry-run")
+    assert plan["device_bytes"] >= report["memory"]["peak_device_bytes"]
+
+
+def test_it_agrees_with_the_processor(box):
+    data(box)
+    for covariance in ("full", "tied", "diagonal", "spherical"):
+        fit = [*FIT, "--covariance", covariance, "--max-iter", 5, "--tol", 0]
+        cpu = box.ok(*fit, "--model", "cpu.safetensors", "--device", "cpu")
+        cuda = box.ok(*fit, "--model", "cuda.safetensors", "--device", "cuda")
+        # Both sum 1500 rows in float64 after the same k-means.
+        near(cuda["objective"], cpu["objective"], 1e-11 * abs(cpu["objective"]), covariance)
+        ours, _ = read_safetensors(box.path("cuda.safetensors"))
+        theirs, _ = read_safetensors(box.path("cpu.safetensors"))
+        assert set(ours) == set(theirs)
+        for device in ("cpu", "cuda"):
+            box.ok("predict", "cuda.safetensors", "x.npy", "--output", f"{device}.npy",
+                   "--device", device)
+            box.ok("transform", "cuda.safetensors", "x.npy", "--output", f"r_{device}.npy",
+                   "--device", device)
+        assert read_npy(box.path("cpu.npy")) == read_npy(box.path("cuda.npy"))
+        shares = [read_npy(box.path(f"r_{device}.npy"))[2] for device in ("cpu", "cuda")]
+        assert max(abs(a - b) for a, b in zip(*shares)) < 1e-9
+        scores = [box.ok("score", "cuda.safetensors", "x.npy", "--device", device)
+                  for device in ("cpu", "cuda")]
+        near(scores[1]["log_likelihood"], scores[0]["log_likelihood"], 1e-11, "score")
+
+
+def test_bits_depend_on_neither_chunks_nor_threads(box):
+    data(box, 3000)
+    for name, options in (("a", []), ("b", ["--chunk-rows", 1024]), ("c", ["--threads", 1])):
+        box.ok(*FIT, "--model", f"{name}.safetensors", "--device", "cuda:0", "--max-iter", 4,
+               *options)
+    assert box.bytes("a.safetensors") == box.bytes("b.safetensors") == box.bytes("c.safetensors")
+
+
+def test_precision_is_float32s_and_reported(box):
+    data(box)
+    exact = box.ok(*FIT, "--model", "m.safetensors", "--dtype", "float64", "--precision", "fp64")
+    for precision in ("fp32", "fast"):
+        report = box.ok(*FIT, "--model", "m.safetensors", "--dtype", "float32", "--precision",
+                        precision)
+        assert report["options"]["precision"] == precision
+        assert math.isclose(report["objective"], exact["objective"], rel_tol=1e-4)
+        box.fails(2, *FIT, "--model", "n.safetensors", "--dtype", "float64", "--precision",
+                  precision, words=["--precision"])
+
+
+def test_what_has_no_steps_for_it_runs_on_the_processor_or_says_so(box):
+    data(box)
+    missing = [*FIT, "--missing", "--model", "m.safetensors"]
+    assert box.ok(*missing)["device"] == "cpu"
+    box.fails(5, *missing, "--device", "cuda", words=["--missing"])
+    kde = ["fit", "kde", "x.npy", "--model", "k.safetensors"]
+    assert box.ok(*kde)["device"] == "cpu"
+    box.fails(5, *kde, "--device", "cuda", words=["kde"])
+    box.fails(5, *FIT, "--model", "m.safetensors", "--device", "cuda:99", words=["looked for"])
+
+
+def test_memory_that_is_too_little_is_told_before_work(box):
+    data(box)
+    box.fails(4, *FIT, "--model", "m.safetensors", "--device", "cuda", "--memory-limit", "64KiB",
+              words=["--memory-limit"])
+    assert box.files() == ["x.npy"]
+
+
+def test_a_checkpoint_is_gone_on_from_to_the_same_bits(box):
+    data(box)
+    fit = [*FIT, "--tol", 0, "--device", "cuda"]
+    box.ok(*fit, "--max-iter", 6, "--model", "whole.safetensors")
+    checkpoint = ["--checkpoint", "c.state", "--checkpoint-every", 2, "--resume"]
+    process = box.start(*fit, "--max-iter", 6, *checkpoint, "--model", "m.safetensors",
+                        "--progress", "json")
+    while '"iteration":4' not in process.stderr.readline().replace(" ", ""):
+        assert process.poll() is None
+    process.kill()
+    process.communicate()
+    box.ok(*fit, "--max-iter", 6, *checkpoint, "--model", "m.safetensors")
+    assert box.bytes("m.safetensors") == box.bytes("whole.safetensors")
