@@ -59,9 +59,10 @@ void CudaDevice::activate() const { check(cudaSetDevice(ordinal_), "cudaSetDevic
 std::int64_t CudaDevice::free_bytes() const {
   std::size_t free = 0, total = 0;
   check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
-  const auto there = static_cast<std::int64_t>(free);
-  return memory_limit_ > 0 ? std::clamp<std::int64_t>(memory_limit_ - used_bytes_, 0, there)
-                           : there;
+  // A part is left: for what the driver takes as it goes, and for pieces too small to use.
+  const auto there = static_cast<std::int64_t>(free - free / 32);
+  if (memory_limit_ == 0) return there;
+  return std::clamp<std::int64_t>(memory_limit_ - used_bytes_, 0, there);
 }
 
 void* CudaDevice::allocate(std::int64_t bytes, const char* what) {
