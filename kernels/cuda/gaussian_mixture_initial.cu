@@ -112,7 +112,7 @@ __device__ __forceinline__ double uniform(std::uint64_t seed, std::uint64_t elem
 }
 
 template <class T>
-__global__ void __launch_bounds__(kRecordThreads)
+__global__ void __launch_bounds__(kRecordThreads, 1)
     random_kernel(DeviceRows<T> rows, std::uint64_t seed, std::int64_t first, int n_components,
                   DeviceResponsibilities<T> resp, double* heads) {
   const Record<T> record = begin_record(rows, n_components, heads);
