@@ -2,7 +2,7 @@
 
 #include "kernels/cuda/gaussian_mixture_diagonal_tile.cuh"
 #include "kernels/cuda/gaussian_mixture_outer_products.cuh"
-#include "kernels/cuda/gaussian_mixture_tied_moments.hpp"
+#include "kernels/cuda/gaussian_mixture_moments.hpp"
 
 namespace culatent::gaussian_mixture {
 namespace {

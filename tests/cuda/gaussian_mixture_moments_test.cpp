@@ -1,3 +1,5 @@
+#include "kernels/cuda/gaussian_mixture_moments.hpp"
+
 #include <string>
 
 #include "tests/cuda/cuda_test.hpp"
@@ -34,10 +36,17 @@ class CudaMoments : public CudaTest {
     parameters.n_components = c.n_components;
     parameters.n_features = c.d;
     parameters.shifts = shifts.data();
-    add_moments<T>(this->backend(),
-                   {x.data() + c.skip, weighted ? weights.data() : nullptr, c.n, c.d, c.stride},
-                   {scale.data(), offset.data()}, parameters, {q.data(), c.resp_stride}, scatter,
-                   {heads.data(), tails.data(), wide_tails.data()});
+    const DeviceRows<T> rows{x.data() + c.skip, weighted ? weights.data() : nullptr, c.n, c.d,
+                             c.stride};
+    const DeviceFrame<T> frame{scale.data(), offset.data()};
+    const DevicePartials<T> partials{heads.data(), tails.data(), wide_tails.data()};
+    if (covariance == Covariance::full) {  // by FMA, whatever the device has
+      add_full_moments<T>(this->backend(), rows, frame, parameters, {q.data(), c.resp_stride},
+                          partials);
+    } else {
+      add_moments<T>(this->backend(), rows, frame, parameters, {q.data(), c.resp_stride}, scatter,
+                     partials);
+    }
     Result result;
     result.record = record;
     result.squares = layout.squares - layout.sums;
