@@ -185,6 +185,7 @@ TraceEntry CudaEngine<T>::pass() {
   const DeviceParameters<T> parameters = current_->parameters();
   const DeviceResponsibilities<T> resp = wave_->responsibilities();
   const DevicePartials<T> partials = wave_->partials();
+  const Precision precision = options_.precision.value_or(Precision::fp32);
   sums_.fill_zero();
   device_status_.fill_zero();
   for_each_wave(feed_, wave_->wave_rows(), [&](const DeviceRows<T>& rows, std::int64_t) {
@@ -192,10 +193,9 @@ TraceEntry CudaEngine<T>::pass() {
       expectation_maximisation_diagonal(backend_, rows, frame, parameters,
                                         about_means<T>(offset_ratio_), partials);
     } else {
-      log_joint(backend_, rows, frame, parameters, resp,
-                options_.precision.value_or(Precision::fp32));
+      log_joint(backend_, rows, frame, parameters, resp, precision);
       normalise(backend_, rows, frame, parameters, resp, static_cast<double*>(nullptr), partials);
-      add_moments(backend_, rows, frame, parameters, resp, tied && squares, partials);
+      add_moments(backend_, rows, frame, parameters, resp, tied && squares, partials, precision);
     }
     add_wave(partials, rows.n_rows, squares);
   });
