@@ -85,7 +85,11 @@ struct Options {
   std::span<const double> weights = {};    ///< one a row, at least 0; empty: all 1
   Start start = {};
   CheckpointOptions checkpoint = {};
-  std::optional<Precision> precision = {};  ///< absent: fp32 for float rows, fp64 for double
+  /// Absent: fp32 for float rows, fp64 for double. `fast` (full covariances on a CUDA device): a
+  /// whitened difference y = L⁻¹ (x − μ) errs by up to 3 · 2⁻¹⁸ |L⁻¹| |x'| (fp32: 5 · 2⁻²²) for
+  /// the split of its operands, x' about the data's centre; a covariance by 3 · 2⁻¹⁶ of the sum of
+  /// its absolute terms (fp32: 5 · 2⁻²²).
+  std::optional<Precision> precision = {};
 };
 
 /// Values at the parameters after t updates.
