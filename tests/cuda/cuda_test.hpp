@@ -29,6 +29,7 @@ class CudaTest : public testing::Test {
   DeviceArray<T> to_device(const std::vector<T>& values) {
     DeviceArray<T> array(*device_, static_cast<std::int64_t>(values.size()), "test");
     array.upload(values.data(), array.size());
+    device_->synchronize();  // other streams may read it
     return array;
   }
   template <class T>
