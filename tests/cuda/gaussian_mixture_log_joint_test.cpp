@@ -98,10 +98,17 @@ TYPED_TEST(GaussianMixtureLogJoint, IsTheFormulaForAnyNumberOfComponents) {
   }
 }
 
+// With this many rows a block takes all components, several rounds of them.
+TYPED_TEST(GaussianMixtureLogJoint, IsTheFormulaInEveryRoundOfABlock) {
+  for (const Covariance covariance : {Covariance::full, Covariance::tied, Covariance::diagonal}) {
+    this->expect_exact(EStepCase<TypeParam>({covariance, 2100, 3, 70}));
+  }
+}
+
 // Features that do not fit shared memory at once: 128 rows take 227 KiB at D = 440 (double: 220).
 TYPED_TEST(GaussianMixtureLogJoint, IsTheFormulaForManyFeatures) {
   const std::int64_t d = sizeof(TypeParam) == 4 ? 461 : 233;
-  this->expect_exact(EStepCase<TypeParam>({Covariance::full, 3, d, 9}));
+  this->expect_exact(EStepCase<TypeParam>({Covariance::full, 3, d, 13}));
   for (const Covariance covariance : {Covariance::tied, Covariance::diagonal}) {
     this->expect_exact(EStepCase<TypeParam>({covariance, 3, 3 * d, 21}));
   }
