@@ -109,9 +109,8 @@ TYPED_TEST(GaussianMixtureLogJoint, IsTheFormulaInEveryRoundOfABlock) {
 TYPED_TEST(GaussianMixtureLogJoint, IsTheFormulaForManyFeatures) {
   const std::int64_t d = sizeof(TypeParam) == 4 ? 461 : 233;
   this->expect_exact(EStepCase<TypeParam>({Covariance::full, 3, d, 13}));
-  for (const Covariance covariance : {Covariance::tied, Covariance::diagonal}) {
-    this->expect_exact(EStepCase<TypeParam>({covariance, 3, 3 * d, 21}));
-  }
+  this->expect_exact(EStepCase<TypeParam>({Covariance::diagonal, 3, d, 21}));
+  this->expect_exact(EStepCase<TypeParam>({Covariance::tied, 3, 150, 21}));  // panels of 64
 }
 
 TYPED_TEST(GaussianMixtureLogJoint, IsTheFormulaForBlocksOfRows) {
