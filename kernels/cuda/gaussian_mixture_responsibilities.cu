@@ -8,11 +8,11 @@
 //   p_k = exp(l_k − m) / s,  m = max_k l_k,  s = sum_k exp(l_k − m),  log p = m + log s
 //   q_k = w p_k              entropy H = log s − sum_k p_k (l_k − m)
 //
-// One block for kBlockRows rows, so for one record; a thread owns four rows, a warp reads 32 rows of a
-// component side by side. m, s and the sum in H come of one pass, eight components at a time: where a chunk has
-// a new maximum the sums so far are rescaled, at most once a chunk. The second pass writes q and
-// adds up the counts of the very values written, in double. Exponentials below the smallest normal
-// number are 0, as is that of a NaN (∞ − ∞ within a distance).
+// One block for kBlockRows rows, so for one record; a thread owns four rows, a warp reads 32 rows
+// of a component side by side. m, s and the sum in H come of one pass, eight components at a time:
+// where a chunk has a new maximum the sums so far are rescaled, at most once a chunk. The second
+// pass writes q and adds up the counts of the very values written, in double. Exponentials below
+// the smallest normal number are 0, as is that of a NaN (∞ − ∞ within a distance).
 //
 //   flops about 20 N K, of them 2 N K exponentials     bytes 8 N K read, 4 N K written, from L2
 //

@@ -1,8 +1,8 @@
 #include <algorithm>
 
 #include "kernels/cuda/gaussian_mixture_diagonal_tile.cuh"
-#include "kernels/cuda/gaussian_mixture_outer_products.cuh"
 #include "kernels/cuda/gaussian_mixture_moments.hpp"
+#include "kernels/cuda/gaussian_mixture_outer_products.cuh"
 
 namespace culatent::gaussian_mixture {
 namespace {

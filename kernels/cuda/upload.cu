@@ -1,9 +1,8 @@
-#include "kernels/cuda/upload.hpp"
-
 #include <string>
 
 #include "culatent/error.hpp"
 #include "kernels/cuda/device/launch.cuh"
+#include "kernels/cuda/upload.hpp"
 
 namespace culatent {
 
