@@ -1,3 +1,5 @@
+#include <unistd.h>
+
 #include <cmath>
 #include <cstring>
 #include <filesystem>
@@ -35,7 +37,7 @@ gm::Fit fit_on(const Context::Options& options, MatrixView<const T> rows, Covari
   fit.init = init;
   fit.n_components = 3;
   fit.covariance = covariance;
-  fit.max_iter = 3;
+  fit.max_iter = 2;
   fit.tol = 0.0;
   fit.seed = 1;
   return gm::fit<T>(context, rows, fit);
@@ -61,10 +63,10 @@ void expect_same_bits(const gm::Fit& a, const gm::Fit& b, const std::string& wha
 class GaussianMixtureOnDevice : public CudaTest {};
 
 TEST_F(GaussianMixtureOnDevice, GivesTheSameBitsForAnyChunkAndTwice) {
-  const Matrix<float> rows = planted_rows<float>(2500, 5);
+  const Matrix<float> rows = planted_rows<float>(2100, 5);
   for (const Covariance covariance : kAll) {
     const gm::Fit whole = fit_on<float>({.device = "cuda"}, rows.view(), covariance);
-    for (const std::int64_t chunk_rows : {1024, 2048, 100000}) {
+    for (const std::int64_t chunk_rows : {1024, 2048}) {
       const gm::Fit again = fit_on<float>(
           {.n_threads = 2, .chunk_rows = chunk_rows, .device = "cuda"}, rows.view(), covariance);
       expect_same_bits(whole, again,
@@ -85,7 +87,7 @@ TEST_F(GaussianMixtureOnDevice, StreamsRowsThatDoNotFitToTheSameBits) {
   const gm::Fit streamed = gm::fit<float>(context, rows.view(),
                                           {.n_components = 3,
                                            .covariance = Covariance::diagonal,
-                                           .max_iter = 3,
+                                           .max_iter = 2,
                                            .tol = 0.0,
                                            .init = gm::Init::random,
                                            .seed = 1});
@@ -165,7 +167,7 @@ TEST_F(GaussianMixtureOnDevice, TakesTheCallersStreamAndOutputsOnTheDevice) {
 }
 
 TEST_F(GaussianMixtureOnDevice, HoldsNoMoreThanThePlan) {
-  const Matrix<float> rows = planted_rows<float>(2000, 10);
+  const Matrix<float> rows = planted_rows<float>(1100, 10);
   for (const Covariance covariance : kAll) {
     for (const gm::Init init : {gm::Init::kmeans, gm::Init::random}) {
       const Context context({.device = "cuda"});
@@ -217,7 +219,8 @@ TEST_F(GaussianMixtureOnDevice, KeepsDigitsFarFromTheOrigin) {
 
 TEST_F(GaussianMixtureOnDevice, GoesOnFromACheckpointToTheSameBits) {
   const Matrix<float> rows = planted_rows<float>(1500, 3);
-  const std::string path = testing::TempDir() + "culatent_cuda_checkpoint.state";
+  const std::string path =
+      testing::TempDir() + "culatent_cuda_checkpoint_" + std::to_string(getpid()) + ".state";
   for (const Covariance covariance : kAll) {
     std::filesystem::remove(path);
     gm::Options options{.n_components = 3,
