@@ -176,7 +176,7 @@ __global__ void __launch_bounds__(kThreads, Kind::kDepth == 8 ? 2 : 3)
   float4* const raw = tiles + 2 * kTile;
   float share = load_share(lane);
   fetch_tile<Shape>(p, square, 0, raw);
-  turn_tile<Shape>(p, square, 0, raw, tiles);
+  turn_tile<Shape>(p, square, raw, tiles);
   fetch_tile<Shape>(p, square, kTileRows, raw);
 #pragma unroll 1
   for (int first = 0; first < square.n_rows; first += kTileRows) {
@@ -186,7 +186,7 @@ __global__ void __launch_bounds__(kThreads, Kind::kDepth == 8 ? 2 : 3)
     __syncthreads();
     const int next = first + kTileRows;
     share = load_share(next + lane);
-    turn_tile<Shape>(p, square, next, raw, tiles + next / kTileRows % 2 * kTile);
+    turn_tile<Shape>(p, square, raw, tiles + next / kTileRows % 2 * kTile);
     fetch_tile<Shape>(p, square, next + kTileRows, raw);
     const float4* const tile = tiles + first / kTileRows % 2 * kTile;
 #pragma unroll 1

@@ -145,9 +145,10 @@ __device__ __forceinline__ void fetch_tile(const TensorProblem& p, const Square&
   cp_async_commit();
 }
 
-// x' of the copied rows, from the block's row `first` on, into the tile.
+// x' of the copied rows into the tile; some finite number beyond the last row, where no component
+// has a share.
 template <class Shape>
-__device__ __forceinline__ void turn_tile(const TensorProblem& p, const Square& square, int first,
+__device__ __forceinline__ void turn_tile(const TensorProblem& p, const Square& square,
                                           const float4* raw, float4* tile) {
   cp_async_wait<0>();
 #pragma unroll 1
@@ -160,11 +161,10 @@ __device__ __forceinline__ void turn_tile(const TensorProblem& p, const Square& 
 #pragma unroll
     for (int r = 0; r < 4; ++r) {
       const float4 row = raw[r * kPieces<Shape> + at];
-      const bool inside = first + 4 * piece.chunk + r < square.n_rows;
       const float values[4] = {row.x, row.y, row.z, row.w};
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        x[i][r] = inside ? fma(values[i], scale.v[i], offset.v[i]) : 0.0f;
+        x[i][r] = fma(values[i], scale.v[i], offset.v[i]);
       }
     }
 #pragma unroll
