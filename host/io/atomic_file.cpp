@@ -27,6 +27,7 @@ struct Slot {
 };
 static_assert(std::atomic<bool>::is_always_lock_free);
 std::array<Slot, 64> slots;
+std::atomic<bool> ending{false};  // remove_unfinished_files() has begun
 
 int take_slot(const std::string& name) {
   if (name.size() >= PATH_MAX) return -1;
@@ -92,13 +93,21 @@ AtomicFile::AtomicFile(const std::string& path) : path_(resolve_link(path)) {
   if (exists && ::access(path_.c_str(), W_OK) != 0) fail_to_write(path_, errno);
   static std::atomic<unsigned> counter{0};
   const std::string folder = folder_of(path_);
+  int code = 0;
   do {
+    free_slot(slot_);
     temporary_ = folder + "/.culatent-" + std::to_string(::getpid()) + "-" +
                  std::to_string(counter.fetch_add(1)) + ".tmp";
+    // Known before it is there: a signal may come right after.
+    slot_ = take_slot(temporary_);
     fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  } while (fd_ < 0 && errno == EEXIST);
-  if (fd_ < 0) fail_to_write(path_, errno);
-  slot_ = take_slot(temporary_);
+    code = fd_ < 0 ? errno : 0;
+  } while (code == EEXIST);
+  if (fd_ < 0) {
+    free_slot(slot_);
+    fail_to_write(path_, code);
+  }
+  if (ending) ::unlink(temporary_.c_str());  // a handler on another thread looked before
   // A replaced file keeps its permissions; where that is not allowed the umask's stand.
   if (exists) ::fchmod(fd_, status.st_mode & 07777);
 }
@@ -138,6 +147,7 @@ void AtomicFile::commit() {
 }
 
 void remove_unfinished_files() noexcept {
+  ending = true;
   for (Slot& slot : slots) {
     if (slot.used) ::unlink(slot.name.data());
   }
