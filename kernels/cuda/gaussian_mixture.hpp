@@ -45,8 +45,8 @@ struct DeviceParameters {
   /// W (x' − μ) = W x' − whitened_means, whose rounding error u |W| |x'| is that of x' itself.
   T* whitened_means = nullptr;
   T* log_constants = nullptr;  // [K] log weight − log |L| − D/2 log 2π in the data's units
-  /// max over k, j of (|μ_kj| / σ_kj)², σ_kj² the variance of feature j in component k, in the
-  /// frame. What moments about the frame's centre would lose (one value; diagonal, spherical).
+  /// What products about the frame's centre would lose, squared (one value). Diagonal, spherical:
+  /// max over k, j of (μ_kj / σ_kj)² in the frame. Full, tied: max over k, i of (sum_j |W_ij|)².
   double* offset_ratio = nullptr;
 };
 
@@ -72,7 +72,7 @@ struct DevicePartials {
 /// out(k, row) = log p(x_row, k) for the rows of the wave.
 ///   flops: full N K D (D + 1), tied N D (D + 1) + 3 N K D, diagonal and spherical 4 N K D
 /// Full covariances of float rows go through tensor cores where there are any: split TF32 for fp32
-/// (16 ≤ D ≤ 512), split bf16 for fast (D ≥ 16). (|W| |x'|)_i times 5 · 2⁻²² (fast: 3 · 2⁻¹⁸)
+/// (16 ≤ D ≤ 512), split bf16 for fast (D ≥ 16). (|W| |x'|)_i times 5 · 2⁻²² (fast: 3 · 2⁻¹⁶)
 /// bounds what splitting costs an element of y = W x' − W μ, and 3 ⌈D / 8⌉ (⌈D / 16⌉) cuts at 2⁻²³
 /// of the sum what adding up costs; elsewhere FMA lose at most (D + 1) 2⁻²⁴.
 template <class T>

@@ -32,6 +32,7 @@ __device__ __forceinline__ double mean_in_frame(const Source& source, std::int64
 // ---- full and tied: means -----------------------------------------------------------------------
 //
 //   whitened_means_ki = sum_j≤i W_ij μ_kj,   W as the other steps see it, rounded to T
+//   ratio = max_i (sum_j |W_ij|)²            of the 32 features of a block
 //
 // Threads (i, part): part p of kParts takes every kParts-th j, so that a warp reads a row of the
 // stored transpose. One block for 32 features of one component.
@@ -41,22 +42,32 @@ constexpr int kParts = 8;
 
 template <class T>
 __global__ void __launch_bounds__(kLanes* kParts)
-    means_kernel(Source source, DeviceParameters<T> parameters) {
+    means_kernel(Source source, DeviceParameters<T> parameters, double* ratios) {
   CULATENT_SHARED(shares, double[kParts][kLanes]);
+  CULATENT_SHARED(reaches, double[kParts][kLanes]);
   const std::int64_t d = parameters.n_features;
   const std::int64_t chunks = (d + kLanes - 1) / kLanes;
   const std::int64_t k = blockIdx.x / chunks;
   const std::int64_t i = blockIdx.x % chunks * kLanes + threadIdx.x;
   const T* whitening =
       parameters.whitening + (parameters.covariance == Covariance::full ? k * d * d : 0);
-  double share = 0.0;
+  double share = 0.0, reach = 0.0;
   for (std::int64_t j = threadIdx.y; i < d && j <= i; j += kParts) {
-    share += static_cast<double>(whitening[j * d + i]) * mean_in_frame(source, d, k, j);
+    const double factor = static_cast<double>(whitening[j * d + i]);
+    share += factor * mean_in_frame(source, d, k, j);
+    reach += fabs(factor);
   }
   shares[threadIdx.y][threadIdx.x] = share;
+  reaches[threadIdx.y][threadIdx.x] = reach;
   __syncthreads();
-  if (threadIdx.y > 0 || i >= d) return;
-  for (int part = 1; part < kParts; ++part) share += shares[part][threadIdx.x];
+  if (threadIdx.y > 0) return;
+  for (int part = 1; part < kParts; ++part) {
+    share += shares[part][threadIdx.x];
+    reach += reaches[part][threadIdx.x];
+  }
+  reach = device::warp_max(reach);
+  if (threadIdx.x == 0) ratios[blockIdx.x] = reach * reach;
+  if (i >= d) return;
   parameters.whitened_means[k * d + i] = static_cast<T>(share);
   parameters.shifts[k * d + i] = static_cast<T>(mean_in_frame(source, d, k, i));
 }
@@ -106,7 +117,7 @@ __global__ void __launch_bounds__(kLanes* kWarps)
 template <class T>
 __global__ void __launch_bounds__(kLanes)
     finish_kernel(Source source, DeviceParameters<T> parameters, const double* log_determinants,
-                  const double* ratios, UpdateStatus* status) {
+                  const double* ratios, std::int64_t n_ratios, UpdateStatus* status) {
   const bool tied = parameters.covariance == Covariance::tied;
   int n_failed = 0;
   double ratio = 0.0;
@@ -117,8 +128,8 @@ __global__ void __launch_bounds__(kLanes)
     parameters.log_constants[k] =
         failed ? static_cast<T>(0)
                : static_cast<T>(log(source.model.weights[k]) - log_determinant + source.normal);
-    if (ratios != nullptr) ratio = max(ratio, ratios[k]);
   }
+  for (std::int64_t i = threadIdx.x; i < n_ratios; i += kLanes) ratio = max(ratio, ratios[i]);
   n_failed = device::warp_sum(n_failed);
   ratio = device::warp_max(ratio);
   if (threadIdx.x > 0) return;
@@ -131,9 +142,14 @@ bool has_matrices(Covariance covariance) {
   return covariance == Covariance::full || covariance == Covariance::tied;
 }
 
+// One a component, or one for 32 features of a component.
+std::int64_t ratios_of(Covariance covariance, std::int64_t n_components, std::int64_t n_features) {
+  return n_components * (has_matrices(covariance) ? div_up<std::int64_t>(n_features, kLanes) : 1);
+}
+
 }  // namespace
 
-// Scratch: what inverse_cholesky() needs, aligned to 16 bytes, or [K] offset ratios; [K] log |L|.
+// Scratch: what inverse_cholesky() needs, aligned to 16 bytes; offset ratios; [K] log |L|.
 template <class T>
 void factorise(const CudaBackend& backend, const DeviceModel& model, const double* centre,
                const double* scale, double log_scale, double* scratch,
@@ -143,32 +159,32 @@ void factorise(const CudaBackend& backend, const DeviceModel& model, const doubl
   const std::int64_t d = parameters.n_features;
   const double normal = log_scale - 0.5 * static_cast<double>(d) * std::log(2.0 * std::numbers::pi);
   const Source source{model, centre, scale, normal};
-  const std::int64_t scratch_size =
-      factorise_scratch(parameters.covariance, n_components, d) - n_components;
-  double* log_determinants = scratch + scratch_size;
-  double* ratios = nullptr;
+  const std::int64_t n_ratios = ratios_of(parameters.covariance, n_components, d);
+  const std::int64_t inverse_scratch =
+      factorise_scratch(parameters.covariance, n_components, d) - n_components - n_ratios;
+  double* ratios = scratch + inverse_scratch;
+  double* log_determinants = ratios + n_ratios;
   if (has_matrices(parameters.covariance)) {
     const bool full = parameters.covariance == Covariance::full;
     inverse_cholesky(backend, model.covariances, full ? n_components : 1, d, scale, scratch,
-                     scratch_size, parameters.whitening, log_determinants);
-    const std::int64_t blocks = n_components * div_up<std::int64_t>(d, kLanes);
-    device::launch(means_kernel<T>, static_cast<unsigned>(blocks), dim3(kLanes, kParts), 0, stream,
-                   source, parameters);
+                     inverse_scratch, parameters.whitening, log_determinants);
+    device::launch(means_kernel<T>, static_cast<unsigned>(n_ratios), dim3(kLanes, kParts), 0,
+                   stream, source, parameters, ratios);
   } else {
-    ratios = scratch;
     const std::int64_t blocks = div_up<std::int64_t>(n_components, kWarps);
     device::launch(diagonal_kernel<T>, static_cast<unsigned>(blocks), dim3(kLanes, kWarps), 0,
                    stream, source, parameters, log_determinants, ratios);
   }
   device::launch(finish_kernel<T>, 1, kLanes, 0, stream, source, parameters, log_determinants,
-                 ratios, status);
+                 ratios, n_ratios, status);
 }
 
 std::int64_t factorise_scratch(Covariance covariance, std::int64_t n_components,
                                std::int64_t n_features) {
-  if (!has_matrices(covariance)) return 2 * n_components;
+  const std::int64_t small = n_components + ratios_of(covariance, n_components, n_features);
+  if (!has_matrices(covariance)) return small;
   const std::int64_t n_matrices = covariance == Covariance::full ? n_components : 1;
-  return n_components + inverse_cholesky_scratch(n_matrices, n_features);
+  return small + inverse_cholesky_scratch(n_matrices, n_features);
 }
 
 template void factorise(const CudaBackend&, const DeviceModel&, const double*, const double*,

@@ -29,7 +29,7 @@
 // Where the rows do not fit at full width, x' is staged again, 64 features at a time, beside every
 // panel: 64 loads a lane for 384 products of a warp at most.
 //
-// Error of y_i: (|W| |x'|)_i times 5 · 2⁻²² (Tf32x3) or 3 · 2⁻¹⁸ (Bf16x3) for the split at most,
+// Error of y_i: (|W| |x'|)_i times 5 · 2⁻²² (Tf32x3) or 3 · 2⁻¹⁶ (Bf16x3) for the split at most,
 // and √D less where errors are independent; 3 ⌈D / kDepth⌉ cuts at 2⁻²³ of the sum so far.
 
 namespace culatent::gaussian_mixture {

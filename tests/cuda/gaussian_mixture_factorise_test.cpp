@@ -219,6 +219,13 @@ class GaussianMixtureFactorise : public CudaTest {
         ratio = std::max(ratio, offset * offset);
       }
     }
+    for (std::int64_t at_i = 0; has_matrices(type) && at_i < m.n_matrices() * d; ++at_i) {
+      Real reach = 0;  // of one row of W, which is a column of what is stored
+      for (std::int64_t j = 0; j < d; ++j) {
+        reach += std::abs(static_cast<Real>(f.whitening[at((at_i / d * d + j) * d + at_i % d)]));
+      }
+      ratio = std::max(ratio, reach * reach);
+    }
     EXPECT_EQ(f.offset_ratio, f.status.offset_ratio);
     expect_near(f.offset_ratio, ratio, 1e3L * kEpsilon * (1 + ratio));
   }

@@ -63,7 +63,7 @@ long double GaussianMixtureLogJoint<T>::unit_of(std::int64_t d,
   if (!precision || d < 16 || (*precision == Precision::fp32 && d > 512)) return fma;
   const bool fast = *precision == Precision::fast;
   const std::int64_t depth = fast ? 16 : 8;
-  const long double split = fast ? 3.0L * 0x1p-18L : 5.0L * 0x1p-22L;
+  const long double split = fast ? 3.0L * 0x1p-16L : 5.0L * 0x1p-22L;
   const long double cuts = static_cast<long double>(3 * ((d + depth - 1) / depth) + 2) * 0x1p-22L;
   return (split + cuts) / static_cast<long double>(d + 3);
 }

@@ -11,7 +11,7 @@
 ///
 ///             |low| ≤      |rest| ≤     a product loses at most
 ///   Tf32x3    2⁻¹¹ |x|     2⁻²¹ |x|     5 · 2⁻²² |a b|        about as float: "fp32"
-///   Bf16x3    2⁻⁹  |x|     2⁻¹⁸ |x|     3 · 2⁻¹⁸ |a b|        "fast"
+///   Bf16x3    2⁻⁸  |x|     2⁻¹⁶ |x|     3 · 2⁻¹⁶ |a b|        "fast"
 ///
 /// and each product of fragments, added to an accumulator, cuts its last bits off (tensor cores
 /// round towards zero): 2⁻²³ of the sum so far, three times for kDepth terms.
