@@ -71,7 +71,7 @@ void for_each_word(std::size_t offset, std::size_t count, Part part) {
   }
 }
 
-// ---- reports ------------------------------------------------------------------------------------
+// ---- reports -----------------------------------------------------------------------------------
 
 enum class Finding { kRace, kBounds, kUninitialised, kHost };
 [[gnu::init_priority(200)]] std::set<std::tuple<Finding, Site, Site>> reported;
@@ -128,7 +128,7 @@ void report_uninitialised(const Checked& memory, const void* address, Site site)
   }
 }
 
-// ---- accesses -----------------------------------------------------------------------------------
+// ---- accesses ----------------------------------------------------------------------------------
 
 bool same_reader(const Mark& reader, const Mark& now) {
   return reader.epoch == now.epoch && reader.thread == now.thread;
@@ -206,8 +206,7 @@ void touch_host(const void* begin, Access access, Site site) {
   abandon(cudaErrorIllegalAddress);
 }
 
-// ---- what the runtime tells
-// -----------------------------------------------------------------------
+// ---- what the runtime tells --------------------------------------------------------------------
 
 void set_allocated(const void* begin, std::size_t count) {
   Checked& memory = *checked_at(begin);

@@ -13,7 +13,7 @@
 /// atomics; so what it finds does not depend on the order in which threads happened to run.
 namespace simt::detail {
 
-// ---- check_sites.cpp: where in the sources ------------------------------------------------------
+// ---- check_sites.cpp: where in the sources -----------------------------------------------------
 
 /// 0: unknown; otherwise an address in the program or a source location, numbered.
 using Site = std::uint32_t;
@@ -22,7 +22,7 @@ Site site_of(const char* file, unsigned line);
 std::string site_text(Site site);      ///< "file.cu:12"
 bool in_program(const void* pointer);  ///< code, constants and variables of the program itself
 
-// ---- check_order.cpp: what comes before what ----------------------------------------------------
+// ---- check_order.cpp: what comes before what ---------------------------------------------------
 
 /// The last access of one kind to a word.
 struct Mark {
@@ -80,7 +80,7 @@ uint3 block_of(const Mark& mark);
 void order_atomic(const void* address);
 void install_order();
 
-// ---- check.cpp: the rules -----------------------------------------------------------------------
+// ---- check.cpp: the rules ----------------------------------------------------------------------
 
 /// The running thread reads or writes these bytes.
 void touch(const void* begin, std::size_t bytes, Access access, Site site);

@@ -27,7 +27,7 @@ inline constexpr std::size_t kMostShared = std::size_t{227} << 10;  // of a bloc
 inline constexpr std::size_t kStackBytes = std::size_t{256} << 10;  // touched pages alone cost
 inline constexpr std::size_t kStackGuard = std::size_t{1} << 20;    // below it, never accessible
 
-// ---- threads ------------------------------------------------------------------------------------
+// ---- threads -----------------------------------------------------------------------------------
 
 enum class State : std::uint8_t { kReady, kAtBarrier, kInWarp, kDone };
 
@@ -120,12 +120,11 @@ void make_ready(Fiber& fiber);
 void thread_exit(Fiber& fiber);
 void warp_exit(Fiber& fiber);
 void reset_warps();  ///< at the start of a block
-bool is_group(const void* pointer);
 
 void run_grid(dim3 grid, dim3 block, std::size_t dynamic_bytes, void (*call)(const void*),
               const void* arguments, std::size_t argument_bytes);
 
-// ---- memory -------------------------------------------------------------------------------------
+// ---- memory ------------------------------------------------------------------------------------
 
 /// A part of the address space, reserved whole and made accessible piece by piece.
 struct Region {
@@ -167,7 +166,7 @@ void reset_shared(std::size_t dynamic_bytes);  ///< at the start of a block
 std::size_t most_dynamic_shared(const void* kernel);
 void set_most_dynamic_shared(const void* kernel, std::size_t bytes);
 
-// ---- streams, errors ----------------------------------------------------------------------------
+// ---- streams, errors ---------------------------------------------------------------------------
 
 /// Held by every API function: one host thread at a time.
 std::unique_lock<std::recursive_mutex> lock();
@@ -185,7 +184,7 @@ bool planned_failure(std::uint64_t& countdown);
 bool allocation_must_fail();
 void reset_memory_plans();
 
-// ---- the checker --------------------------------------------------------------------------------
+// ---- the checker -------------------------------------------------------------------------------
 
 /// Called at what the checker must know of; all null but in a check build.
 struct Hooks {

@@ -88,7 +88,7 @@ void set_most_dynamic_shared(const void* kernel, std::size_t bytes) {
   dynamic_limits()[kernel] = bytes;
 }
 
-// ---- cp.async -----------------------------------------------------------------------------------
+// ---- cp.async ----------------------------------------------------------------------------------
 
 void async_copy(void* shared, const void* global, std::size_t bytes, int valid, Where where) {
   const RuntimeCall call;

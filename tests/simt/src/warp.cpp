@@ -7,8 +7,8 @@
 namespace simt::detail {
 namespace {
 
-// Every thread is in one operation at most, so as many groups as threads are enough. In one array:
-// the checker must know them from host memory that a kernel has no business with.
+// Every thread is in one operation at most, so as many groups as threads are enough. They are the
+// program's own memory, which kernels may read: Gathered is compiled into them.
 constinit std::array<Group, kMostThreads> groups{};
 std::vector<Group*> free_groups;
 
@@ -39,12 +39,6 @@ Group* pending_group(const Warp& warp, const char* name, std::uint32_t mask, std
 }
 
 }  // namespace
-
-bool is_group(const void* pointer) {
-  const auto* byte = static_cast<const char*>(pointer);
-  return static_cast<std::size_t>(byte - reinterpret_cast<const char*>(groups.data())) <
-         sizeof groups;
-}
 
 unsigned lane() { return self->lane; }
 

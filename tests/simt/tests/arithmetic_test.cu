@@ -79,7 +79,7 @@ TEST(Functions, OfFloatStayFloat) {
   EXPECT_EQ(__fadd_rn(__fmul_rn(1.0f + 0x1p-20f, 1.0f - 0x1p-20f), -1.0f), 0.0f);
 }
 
-// ---- fragments ----------------------------------------------------------------------------------
+// ---- fragments ---------------------------------------------------------------------------------
 
 // A CuTe layout of (thread, value) -> row + rows * column: the strides of thread % 4, thread / 4,
 // and of each bit of the value's number.
@@ -172,7 +172,7 @@ TEST(Fragments, AccumulateTowardsZero) {
   EXPECT_EQ(got[2], 1.0f);
 }
 
-// ---- ldmatrix -----------------------------------------------------------------------------------
+// ---- ldmatrix ----------------------------------------------------------------------------------
 
 // A [16][16] and B [16 k][8 n] row by row in shared memory, loaded as kernels do and multiplied.
 __global__ void loaded_product_kernel(const std::uint16_t* a, const std::uint16_t* b, float* d) {
@@ -215,7 +215,7 @@ TEST(LoadMatrix, FeedsFragmentsFromRows) {
   }
 }
 
-// ---- cp.async -----------------------------------------------------------------------------------
+// ---- cp.async ----------------------------------------------------------------------------------
 
 __global__ void copy_kernel(const float* from, const int* valid, float* to) {
   auto& tile = simt::shared_var<float4[8]>([] {});

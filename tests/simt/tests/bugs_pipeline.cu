@@ -19,7 +19,7 @@ enum Bug {
   kRowNotAligned
 };
 
-// ---- column sums, the next rows fetched while these are added -----------------------------------
+// ---- column sums, the next rows fetched while these are added ----------------------------------
 
 constexpr int kRows = 4;  // a stage
 constexpr int kColumns = 16;
@@ -69,7 +69,7 @@ bool run_column_sums() {
   return true;
 }
 
-// ---- one 16 x 8 product on tensor cores ---------------------------------------------------------
+// ---- one 16 x 8 product on tensor cores --------------------------------------------------------
 
 template <int kBug>
 __global__ void fragment_kernel(const float* a, const float* b, float* d) {
@@ -111,7 +111,7 @@ bool run_fragment() {
   return true;
 }
 
-// ---- ldmatrix -----------------------------------------------------------------------------------
+// ---- ldmatrix ----------------------------------------------------------------------------------
 
 template <int kBug>
 __global__ void load_matrix_kernel(std::uint32_t* out) {

@@ -27,7 +27,7 @@ enum Bug {
 constexpr int kThreads = 64;
 constexpr int kBlocks = 3;
 
-// ---- a tree whose last steps are one warp's -----------------------------------------------------
+// ---- a tree whose last steps are one warp's ----------------------------------------------------
 
 template <int kBug>
 __global__ void tree_kernel(const float* values, float* sums) {
@@ -111,7 +111,7 @@ bool run_last_block() {
   return sum.host()[0] == wanted;
 }
 
-// ---- a value that all read and one replaces -----------------------------------------------------
+// ---- a value that all read and one replaces ----------------------------------------------------
 
 template <int kBug>
 __global__ void replace_kernel(float* sums) {
@@ -135,7 +135,7 @@ bool run_replace() {
   return sums.host() == std::vector<float>(kThreads, 3.0f);
 }
 
-// ---- counts in dynamic shared memory ------------------------------------------------------------
+// ---- counts in dynamic shared memory -----------------------------------------------------------
 
 template <int kBug>
 __global__ void count_kernel(const int* labels, int n_labels, int* counts, int n_bins) {
@@ -181,7 +181,7 @@ bool run_count() {
   return counts.host() == wanted;
 }
 
-// ---- the largest of a row, a warp a row ---------------------------------------------------------
+// ---- the largest of a row, a warp a row --------------------------------------------------------
 
 template <int kBug>
 __global__ void maximum_kernel(const float* values, int columns, float* largest) {
@@ -211,7 +211,7 @@ bool run_maximum() {
   return largest.host()[0] == 9.0f;
 }
 
-// ---- static shared memory -----------------------------------------------------------------------
+// ---- static shared memory ----------------------------------------------------------------------
 
 template <int kBug>
 __global__ void large_tile_kernel(float* out) {

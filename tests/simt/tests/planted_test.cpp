@@ -4,6 +4,9 @@
 
 #include "simt/simt.hpp"
 
+// Defined where AddressSanitizer is linked in.
+extern "C" [[gnu::weak]] void __asan_init();
+
 namespace {
 
 std::vector<Planted> all_bugs() {
@@ -58,5 +61,23 @@ std::vector<Planted> bugs_to_report() {
 }
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(PlantedBug);
 INSTANTIATE_TEST_SUITE_P(Kernels, PlantedBug, testing::ValuesIn(bugs_to_report()), name_of);
+
+// AddressSanitizer sees the gaps between shared variables and after allocations.
+class PlantedOverrun : public testing::TestWithParam<Planted> {};
+
+TEST_P(PlantedOverrun, KillsTheProgram) {
+  EXPECT_DEATH(GetParam().run(true), "AddressSanitizer|runtime error");
+}
+
+std::vector<Planted> overruns() {
+  std::vector<Planted> chosen;
+  for (const Planted& planted : all_bugs()) {
+    const bool overrun = planted.kind != nullptr && std::string(planted.kind) == "out-of-bounds";
+    if (__asan_init != nullptr && overrun) chosen.push_back(planted);
+  }
+  return chosen;
+}
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(PlantedOverrun);
+INSTANTIATE_TEST_SUITE_P(Kernels, PlantedOverrun, testing::ValuesIn(overruns()), name_of);
 
 }  // namespace

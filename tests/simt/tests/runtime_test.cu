@@ -20,7 +20,7 @@ class Runtime : public testing::Test {
   simt::Options before_ = simt::options();
 };
 
-// ---- devices ------------------------------------------------------------------------------------
+// ---- devices -----------------------------------------------------------------------------------
 
 TEST_F(Runtime, DescribesItsDevice) {
   simt::options().multiprocessors = 132;
@@ -73,7 +73,7 @@ TEST_F(Runtime, MayHaveSeveralDevices) {
   EXPECT_EQ(cudaFree(pointer), cudaSuccess);
 }
 
-// ---- memory -------------------------------------------------------------------------------------
+// ---- memory ------------------------------------------------------------------------------------
 
 TEST_F(Runtime, TellsMemoryApart) {
   float on_stack = 0.0f;
@@ -140,7 +140,7 @@ TEST_F(Runtime, FreshMemoryHoldsNan) {
   cudaFreeHost(pinned);
 }
 
-// ---- copies -------------------------------------------------------------------------------------
+// ---- copies ------------------------------------------------------------------------------------
 
 TEST_F(Runtime, CopiesRowsWithPitch) {
   const std::vector<float> values = {1, 2, -1, 3, 4, -1};  // 2 rows of 2 in rows of 3
@@ -188,7 +188,7 @@ TEST_F(Runtime, SaysWhatAKernelDiesOf) {
   EXPECT_DEATH(run_wild(), "outside every allocation|AddressSanitizer");
 }
 
-// ---- launches -----------------------------------------------------------------------------------
+// ---- launches ----------------------------------------------------------------------------------
 
 TEST_F(Runtime, FailsTheLaunchThatItIsToldTo) {
   Array<float> device(8);
