@@ -58,4 +58,14 @@ inline bool product_fits(std::int64_t a, std::int64_t b, std::int64_t* product) 
   return a >= 0 && b >= 0 && !__builtin_mul_overflow(a, b, product);
 }
 
+/// The bytes of rows x cols elements into `total`; false when these, or those of a single row or
+/// column, do not fit: an empty array too may have a stride.
+inline bool matrix_fits(std::int64_t rows, std::int64_t cols, std::int64_t element,
+                        std::int64_t* total) {
+  std::int64_t row = 0;
+  std::int64_t column = 0;
+  return product_fits(cols, element, &row) && product_fits(rows, element, &column) &&
+         product_fits(rows, row, total);
+}
+
 }  // namespace culatent::io

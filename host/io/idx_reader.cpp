@@ -52,7 +52,7 @@ Table read_idx(const Bytes& bytes) {
     fits = fits && product_fits(cols, big_endian<std::uint32_t>(bytes, 4 + 4 * i), &cols);
   }
   std::int64_t total = 0;
-  fits = fits && product_fits(rows, cols, &total) && product_fits(total, element, &total);
+  fits = fits && matrix_fits(rows, cols, element, &total);
   const std::int64_t present = bytes.size - data_at;
   if (!fits || total != present) {
     fail_at_byte(bytes, 4,

@@ -200,7 +200,7 @@ Table read_npy(const Bytes& bytes) {
   for (std::size_t i = 1; i < shape.size(); ++i) {
     fits = fits && product_fits(e.cols, shape[i], &e.cols);
   }
-  fits = fits && product_fits(e.rows, e.cols, &total) && product_fits(total, element, &total);
+  fits = fits && matrix_fits(e.rows, e.cols, element, &total);
   const std::int64_t present = bytes.size - data_at;
   if (!fits || total != present) {
     fail_at_byte(bytes, data_at,

@@ -56,6 +56,8 @@ TEST(Idx, RefusesEveryCutAndEveryDamagedHeaderByte) {
   }
   const std::string huge = idx(14, {0xffffffff, 0xffffffff, 0xffffffff}, "abcd");
   expect_contains(io_error_of([&] { read_idx(bytes_of(huge)); }), "2^63");
+  const std::string no_rows = idx(12, {0, 0x80000000, 0x80000000}, "");  // a row of 2^64 bytes
+  expect_contains(io_error_of([&] { read_idx(bytes_of(no_rows)); }), "2^63");
   EXPECT_THROW(read_idx(bytes_of(idx(8, {}, ""))), io_error);
 }
 

@@ -120,6 +120,8 @@ TEST(Npy, RefusesHeadersThatAreNotExactlyRight) {
       {"{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999,)}", "64 bits"},
       {"{'descr': '<f4', 'fortran_order': False, 'shape': (4294967296, 4294967296)}", "2^63"},
       {"{'descr': '<f8', 'fortran_order': False, 'shape': (2305843009213693951,)}", "2^63"},
+      {"{'descr': '<f8', 'fortran_order': False, 'shape': (0, 2305843009213693951)}", "2^63"},
+      {"{'descr': '<f8', 'fortran_order': True, 'shape': (2305843009213693951, 0)}", "2^63"},
       {"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 4)}", "needs 32 bytes"},
       {"{'descr': '<f4', 'fortran_order': False, 'shape': (1, 3)}", "the file has 24"},
       {"{'descr': '<f4', 'fortran_order': True, 'shape': (1, 2, 3)}", "ascontiguousarray"},
