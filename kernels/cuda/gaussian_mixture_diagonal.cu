@@ -120,7 +120,7 @@ __global__ void __launch_bounds__(kThreads, sizeof(T) == 4 ? 2 : 1)
     fused_kernel(const FusedProblem<T> p) {
   CULATENT_DYNAMIC_SHARED(shared, Vector<T>);
   CULATENT_SHARED(warps, double[kThreads / 32]);
-  const FusedPlan<T> plan(p.patch, p.batch);
+  const FusedPlan<T>& plan = p.plan;
   const int thread = static_cast<int>(threadIdx.x);
   const std::int64_t block = p.first_block + blockIdx.x;
   const std::int64_t first_row = block * kBlockRows;
@@ -129,13 +129,12 @@ __global__ void __launch_bounds__(kThreads, sizeof(T) == 4 ? 2 : 1)
   Vector<T>* const q = shared + plan.q;
 
   stage_parameters(p, shared + plan.parameters);
-  const int counters = p.patch.components * plan.count_phases;
   const OwnSums heads = {reinterpret_cast<double*>(shared + plan.heads) + thread, p.batch};
-  const OwnSums counts = {reinterpret_cast<double*>(shared + plan.counts) + thread, counters};
+  const OwnSums counts = {reinterpret_cast<double*>(shared + plan.counts) + thread, plan.counters};
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
     if (thread < p.batch) heads[i] = 0.0;
-    if (thread < counters) counts[i] = 0.0;
+    if (thread < plan.counters) counts[i] = 0.0;
   }
   Moments<T> moments{};
 #pragma unroll 1
@@ -155,7 +154,7 @@ __global__ void __launch_bounds__(kThreads, sizeof(T) == 4 ? 2 : 1)
       }
     }
     __syncthreads();
-    if (thread < counters) add_counts(p.patch, plan, p.batch, q, counts);
+    if (thread < plan.counters) add_counts(p.patch, plan, p.batch, q, counts);
     add_moments_of_batch<kAboutMeans>(p, plan, left, shared, moments);
     __syncthreads();
   }
@@ -171,7 +170,7 @@ __global__ void __launch_bounds__(kThreads, sizeof(T) == 4 ? 2 : 1)
   double* const all_counts = reinterpret_cast<double*>(shared);
   for (int k = thread; k < p.parameters.n_components; k += kThreads) {
     const double* const from =
-        reinterpret_cast<const double*>(shared + plan.counts) + k % kOwn * counters + k / kOwn;
+        reinterpret_cast<const double*>(shared + plan.counts) + k % kOwn * plan.counters + k / kOwn;
     double sum = 0.0;
     for (int phase = 0; phase < plan.count_phases; ++phase) {
       sum += from[phase * p.patch.components];
@@ -243,6 +242,7 @@ void expectation_maximisation_diagonal(const CudaBackend& backend, const DeviceR
   p.partials = partials;
   p.patch = shape.patch;
   p.batch = shape.batch;
+  p.plan = FusedPlan<T>(shape.patch, shape.batch);
   p.whole_rows = whole(rows.data, rows.stride);
   p.whole_features = whole(frame.scale, 0) && whole(frame.offset, 0) &&
                      whole(parameters.shifts, d) && whole(parameters.whitening, d) &&

@@ -18,19 +18,6 @@ inline constexpr T kInfinity = std::numeric_limits<T>::infinity();
 inline constexpr int kRows = 4;
 inline constexpr int kRowsApart = 8;
 
-/// What a launch works on.
-template <class T>
-struct FusedProblem {
-  DeviceRows<T> rows;
-  DeviceFrame<T> frame;
-  DeviceParameters<T> parameters;
-  DevicePartials<T> partials;
-  std::int64_t first_block;
-  Patch patch;  // all components and features
-  int batch;    // rows
-  bool whole_rows, whole_features;
-};
-
 /// Where a block keeps what, in vectors of shared memory.
 ///
 /// x' [features][batch + 1], at 0; the parameters [features][groups][9]: 1 / σ and μ / σ of 4
@@ -38,7 +25,8 @@ struct FusedProblem {
 /// banks, and what one thread reads lies at fixed distances.
 template <class T>
 struct FusedPlan {
-  __host__ __device__ FusedPlan(const Patch& patch, int batch)
+  FusedPlan() = default;
+  FusedPlan(const Patch& patch, int batch)
       : x_pitch(batch + 1), q_pitch((patch.components * kOwn / kVectorSize<T>) | 1) {
     count_phases = kThreads / 2 / patch.components;
     if (count_phases < 1) count_phases = 1;
@@ -49,12 +37,30 @@ struct FusedPlan {
     constexpr int kScratch = kCombineBytes<Moments<T>> / 16;
     if (heads < kScratch) heads = kScratch;
     counts = heads + batch * 2;
-    end = counts + patch.components * count_phases * 2;
+    counters = patch.components * count_phases;
+    tiles = patch.components * (batch / kRows);
+    end = counts + counters * 2;
   }
   static constexpr int kGroupPitch = 2 * kOwn + 1;
-  int x_pitch, q_pitch;
-  int count_phases;  // threads that count one group of components
-  int parameters, q, heads, counts, end;
+  int x_pitch = 0, q_pitch = 0;
+  int count_phases = 0;  // threads that count one group of components
+  int counters = 0;      // threads that count
+  int tiles = 0;         // of kRows by kOwn densities
+  int parameters = 0, q = 0, heads = 0, counts = 0, end = 0;
+};
+
+/// What a launch works on.
+template <class T>
+struct FusedProblem {
+  DeviceRows<T> rows;
+  DeviceFrame<T> frame;
+  DeviceParameters<T> parameters;
+  DevicePartials<T> partials;
+  std::int64_t first_block;
+  Patch patch;          // all components and features
+  int batch;            // rows
+  FusedPlan<T> plan{};  // made by the host: registers are needed for better
+  bool whole_rows, whole_features;
 };
 
 template <class T>
@@ -114,7 +120,7 @@ __device__ __forceinline__ void densities(const FusedProblem<T>& p, const FusedP
                                           Vector<T>* shared) {
   constexpr int kSize = kVectorSize<T>;
   const int groups = p.patch.components;
-  for (int at = static_cast<int>(threadIdx.x); at < groups * (p.batch / kRows); at += kThreads) {
+  for (int at = static_cast<int>(threadIdx.x); at < plan.tiles; at += kThreads) {
     const int group = at % groups;
     const int place = at / groups;
     const int first = place / kRowsApart * (kRowsApart * kRows) + place % kRowsApart;

@@ -27,6 +27,7 @@ template <class T>
 __device__ __forceinline__ double wide_norm(const FusedProblem<T>& p, const Vector<T>* x, int pitch,
                                             std::int64_t k, double unit, double& largest) {
   double norm = 0.0;
+#pragma unroll 1
   for (std::int64_t j = 0; j < p.rows.n_features; ++j) {
     const std::int64_t at = k * p.rows.n_features + j;
     const T value = x[j / kVectorSize<T> * pitch].v[j % kVectorSize<T>];
@@ -39,13 +40,14 @@ __device__ __forceinline__ double wide_norm(const FusedProblem<T>& p, const Vect
 }
 
 // One row in double, its distances in units of the largest, so that no square overflows. Seldom
-// called: for rows so far from all components that every density leaves T.
+// called: for rows so far from all components that every density leaves T; so nothing is unrolled.
 template <class T>
 __device__ void rescue(const FusedProblem<T>& p, const Vector<T>* x, int pitch, T weight, T* q,
                        double& log_prob, double& entropy) {
   const std::int64_t n_components = p.parameters.n_components;
   const T* const constants = p.parameters.log_constants;
   double unit = 1.0;
+#pragma unroll 1
   for (std::int64_t k = 0; k < n_components; ++k) {
     double largest = 0.0;
     wide_norm(p, x, pitch, k, 1.0, largest);
@@ -58,6 +60,7 @@ __device__ void rescue(const FusedProblem<T>& p, const Vector<T>* x, int pitch, 
     return static_cast<double>(constants[k]) - static_cast<double>(constants[best]) -
            0.5 * ((norm - best_norm) * unit) * unit;
   };
+#pragma unroll 1
   for (std::int64_t k = 1; k < n_components; ++k) {
     const double norm = wide_norm(p, x, pitch, k, unit, ignored);
     if (!(lead(k, norm) > 0.0)) continue;
@@ -65,7 +68,9 @@ __device__ void rescue(const FusedProblem<T>& p, const Vector<T>* x, int pitch, 
     best_norm = norm;
   }
   double total = 0.0, joint = 0.0;
+#pragma unroll 1
   for (int pass = 0; pass < 2; ++pass) {
+#pragma unroll 1
     for (std::int64_t k = 0; k < n_components; ++k) {
       const double offset = lead(k, wide_norm(p, x, pitch, k, unit, ignored));
       const double share = exp(offset);  // 0 for a component without weight

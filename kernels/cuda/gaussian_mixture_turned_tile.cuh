@@ -66,8 +66,7 @@ __device__ __forceinline__ Square own_square(const TensorProblem& p) {
   const auto in_block = static_cast<int>(blockIdx.x % per_block);
   const auto n_groups = static_cast<int>(p.n_groups);
   int column = in_block / n_groups;
-  const std::int64_t unit =
-      static_cast<std::int64_t>(in_block % n_groups) * kWarps + threadIdx.x / 32;
+  const int unit = in_block % n_groups * kWarps + static_cast<int>(threadIdx.x) / 32;
   Square s;
   s.first_row = (p.first_block + blockIdx.x / per_block) * kBlockRows;
   s.n_rows = static_cast<int>(min(p.rows.n_rows - s.first_row, kBlockRows));
