@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "culatent/gaussian_mixture.hpp"
+#include "host/fit_loop.hpp"
 #include "host/scan.hpp"
 #include "kernels/gaussian_mixture.hpp"
 
@@ -83,23 +84,9 @@ Parameters<T> maximise_and_factor(const CpuBackend& backend, const Moments& mome
 [[noreturn]] void throw_singular(const Model& model, std::span<const std::int64_t> failed,
                                  const std::string& where);
 
-/// The part of a fit's progress that a checkpoint keeps.
-struct RunState {
-  int restart = 0;
-  int iteration = 0;
-  bool converged = false;  ///< the next pass is the last
-  Model model;
-  std::vector<TraceEntry> trace;
-  std::int64_t n_collapsed = 0;
-};
-struct Checkpoint {
-  std::uint64_t seed = 0;
-  RunState run;
-  bool has_best = false;
-  RunState best;  ///< of the restarts that are done
-};
-void save_checkpoint(const std::string& path, const std::string& identity, const Checkpoint& state);
-/// Throws io_error for a damaged file and data_error for one of other data or options.
-Checkpoint load_checkpoint(const std::string& path, const std::string& identity);
+using RunState = culatent::RunState<Model, TraceEntry>;
+/// A run in the tensors of a checkpoint.
+void put(const RunState& run, const std::string& prefix, io::TensorFile& file);
+void take(const io::TensorFile& file, const std::string& prefix, RunState& run);
 
 }  // namespace culatent::gaussian_mixture

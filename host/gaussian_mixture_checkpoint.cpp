@@ -1,12 +1,10 @@
 #include <algorithm>
 #include <string>
 
-#include "culatent/error.hpp"
 #include "host/gaussian_mixture.hpp"
 #include "host/io/safetensors.hpp"
 
 namespace culatent::gaussian_mixture {
-namespace {
 
 void put(const RunState& run, const std::string& prefix, io::TensorFile& file) {
   const std::int64_t k = run.model.n_components();
@@ -25,12 +23,11 @@ void put(const RunState& run, const std::string& prefix, io::TensorFile& file) {
   file.tensors[prefix + "counters"] = {
       {5},
       {static_cast<double>(run.restart), static_cast<double>(run.iteration),
-       run.converged ? 1.0 : 0.0, static_cast<double>(run.n_collapsed), run.model.reg_covar}};
+       run.converged ? 1.0 : 0.0, static_cast<double>(run.n_repairs), run.model.reg_covar}};
   file.metadata[prefix + "covariance"] = name(run.model.covariance);
 }
 
-RunState take(const io::TensorFile& file, const std::string& prefix) {
-  RunState run;
+void take(const io::TensorFile& file, const std::string& prefix, RunState& run) {
   const io::Tensor& means = file.tensors.at(prefix + "means");
   run.model.means = Matrix<double>(means.shape.at(0), means.shape.at(1));
   std::copy(means.values.begin(), means.values.end(), run.model.means.data());
@@ -48,46 +45,9 @@ RunState take(const io::TensorFile& file, const std::string& prefix) {
   run.restart = static_cast<int>(counters.at(0));
   run.iteration = static_cast<int>(counters.at(1));
   run.converged = counters.at(2) != 0.0;
-  run.n_collapsed = static_cast<std::int64_t>(counters.at(3));
+  run.n_repairs = static_cast<std::int64_t>(counters.at(3));
   run.model.reg_covar = counters.at(4);
-  return run;
-}
-
-}  // namespace
-
-void save_checkpoint(const std::string& path, const std::string& identity,
-                     const Checkpoint& state) {
-  io::TensorFile file;
-  file.metadata = {{"culatent.checkpoint", "gaussian-mixture"},
-                   {"identity", identity},
-                   {"seed", std::to_string(state.seed)}};
-  put(state.run, "run.", file);
-  if (state.has_best) put(state.best, "best.", file);
-  io::write_tensors(path, file);
-}
-
-Checkpoint load_checkpoint(const std::string& path, const std::string& identity) {
-  const io::TensorFile file = io::read_tensors(path);
-  const auto method = file.metadata.find("culatent.checkpoint");
-  if (method == file.metadata.end() || method->second != "gaussian-mixture") {
-    throw io_error("not a checkpoint of gaussian-mixture", path,
-                   "resume from a checkpoint of this method, or remove the file");
-  }
-  try {
-    if (file.metadata.at("identity") != identity) {
-      throw data_error("the checkpoint was made with other data or options", path,
-                       "resume with the same ones, or remove the file to start afresh");
-    }
-    Checkpoint state;
-    state.seed = std::stoull(file.metadata.at("seed"));
-    state.run = take(file, "run.");
-    check_model(state.run.model, path);
-    state.has_best = file.tensors.contains("best.means");
-    if (state.has_best) state.best = take(file, "best.");
-    return state;
-  } catch (const std::logic_error&) {  // a tensor or a key that is not there
-    throw io_error("the checkpoint is not complete", path, "remove the file to start afresh");
-  }
+  check_model(run.model, "checkpoint");
 }
 
 }  // namespace culatent::gaussian_mixture

@@ -37,6 +37,15 @@ enum class Precision {
 /// with the best model so far (`Fit::interrupted`). May throw: the exception leaves the fit.
 using Observer = std::function<bool(const Progress&)>;
 
+/// Where a fit keeps its state so that it can go on after the process was killed, to the same bits.
+/// The file stays when the fit is done: remove it once the model is safe.
+struct CheckpointOptions {
+  std::string path = {};      ///< empty: none
+  int every_iterations = 0;   ///< 0: by the clock
+  double every_seconds = 60;  ///< used when every_iterations is 0
+  bool resume = false;        ///< go on from `path` when it exists
+};
+
 /// A remark that a fit makes about itself; codes are stable, texts are for people.
 struct Warning {
   std::string code;

@@ -62,15 +62,6 @@ struct Start {
   std::vector<double> covariances = {};  ///< shaped for Options::covariance
 };
 
-/// Where a fit keeps its state so that it can go on after the process was killed, to the same bits.
-/// The file stays when the fit is done: remove it once the model is safe.
-struct CheckpointOptions {
-  std::string path = {};      ///< empty: none
-  int every_iterations = 0;   ///< 0: by the clock
-  double every_seconds = 60;  ///< used when every_iterations is 0
-  bool resume = false;        ///< go on from `path` when it exists
-};
-
 struct Options {
   int n_components = 1;
   Covariance covariance = Covariance::full;

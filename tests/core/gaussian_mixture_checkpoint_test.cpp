@@ -161,7 +161,7 @@ TEST(GaussianMixtureResume, StartsAfreshWithoutAFile) {
 TEST(GaussianMixtureResume, RefusesOtherDataAndOptions) {
   const Folder folder;
   const Context context(on_device());
-  const gm::CheckpointOptions checkpoint{.path = folder.path("c"), .every_iterations = 2};
+  const CheckpointOptions checkpoint{.path = folder.path("c"), .every_iterations = 2};
   Resumed good;
   good.options.weights = good.weights;
   good.options.checkpoint = checkpoint;
