@@ -20,6 +20,19 @@ void check(cudaError_t status, const char* what, const std::source_location& whe
                      "see `culatent devices`; after a failed kernel the process must start anew");
 }
 
+void allow_shared(const void* kernel, const std::source_location& where) {
+  int ordinal = 0, most = 0;
+  cudaFuncAttributes attributes{};
+  check(cudaGetDevice(&ordinal), "cudaGetDevice", where);
+  check(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, ordinal),
+        "device query", where);
+  check(cudaFuncGetAttributes(&attributes, kernel), "cudaFuncGetAttributes", where);
+  const int dynamic = most - static_cast<int>(attributes.sharedSizeBytes);
+  if (attributes.maxDynamicSharedSizeBytes >= dynamic) return;
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, dynamic),
+        "cudaFuncSetAttribute", where);
+}
+
 }  // namespace device
 
 using device::check;

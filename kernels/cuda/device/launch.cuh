@@ -37,17 +37,18 @@ __host__ __device__ constexpr T div_up(T a, T b) {
   return (a + b - 1) / b;
 }
 
+/// Lets blocks of `kernel` have all the shared memory of the current device. Without it they have
+/// 48 KiB, static and dynamic together. Not only what one launch needs: threads that launch the
+/// same kernel would take it from one another.
+void allow_shared(const void* kernel,
+                  const std::source_location& where = std::source_location::current());
+
 /// Launches on `stream` and checks that the launch was taken. An empty grid is the caller's to
-/// avoid. More than 48 KiB of shared memory are asked for here.
+/// avoid.
 template <class... P, class... A>
 void launch(void (*kernel)(P...), dim3 grid, dim3 block, std::size_t shared_bytes,
             CUstream_st* stream, A... arguments) {
-  constexpr std::size_t kWithoutAsking = std::size_t{48} << 10;
-  if (shared_bytes > kWithoutAsking) {
-    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                               static_cast<int>(shared_bytes)),
-          "cudaFuncSetAttribute");
-  }
+  if (shared_bytes > 0) allow_shared(reinterpret_cast<const void*>(kernel));
   cudaLaunchConfig_t config{};
   config.gridDim = grid;
   config.blockDim = block;
