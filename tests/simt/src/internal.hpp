@@ -85,6 +85,7 @@ struct Processor {
   std::size_t argument_bytes = 0;
   void (*call)(const void*) = nullptr;
   std::size_t dynamic_bytes = 0;
+  std::size_t most_shared = 0;  ///< static and dynamic, of a block
   unsigned threads = 0;
   unsigned alive = 0;
   unsigned waiting = 0;  ///< at the block's barrier
@@ -121,8 +122,8 @@ void thread_exit(Fiber& fiber);
 void warp_exit(Fiber& fiber);
 void reset_warps();  ///< at the start of a block
 
-void run_grid(dim3 grid, dim3 block, std::size_t dynamic_bytes, void (*call)(const void*),
-              const void* arguments, std::size_t argument_bytes);
+void run_grid(dim3 grid, dim3 block, std::size_t dynamic_bytes, std::size_t most_shared,
+              void (*call)(const void*), const void* arguments, std::size_t argument_bytes);
 
 // ---- memory ------------------------------------------------------------------------------------
 
@@ -165,6 +166,8 @@ class DeviceAccess {
 void reset_shared(std::size_t dynamic_bytes);  ///< at the start of a block
 std::size_t most_dynamic_shared(const void* kernel);
 void set_most_dynamic_shared(const void* kernel, std::size_t bytes);
+/// Static and dynamic bytes that a block of the kernel can have: 48 KiB until it was given leave.
+std::size_t most_shared(const void* kernel);
 
 // ---- streams, errors ---------------------------------------------------------------------------
 

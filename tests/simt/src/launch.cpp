@@ -59,10 +59,12 @@ cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, void (*
   const dim3 grid = config.gridDim;
   const dim3 block = config.blockDim;
   const std::size_t shared = config.dynamicSmemBytes;
+  const std::size_t most = most_shared(kernel);
   const auto copy = copy_of(arguments, bytes, alignment);
   return finish(push(config.stream, [=] {
     // After a kernel that failed nothing more runs.
-    if (device_status() == cudaSuccess) run_grid(grid, block, shared, call, copy.get(), bytes);
+    if (device_status() != cudaSuccess) return;
+    run_grid(grid, block, shared, most, call, copy.get(), bytes);
   }));
 }
 

@@ -163,8 +163,8 @@ int block_barrier(const char* name, int predicate, Vote vote, Where where) {
   return vote == Vote::kAnd ? votes == processor.vote_threads : votes != 0;
 }
 
-void run_grid(dim3 grid, dim3 block, std::size_t dynamic_bytes, void (*call)(const void*),
-              const void* arguments, std::size_t argument_bytes) {
+void run_grid(dim3 grid, dim3 block, std::size_t dynamic_bytes, std::size_t most_shared,
+              void (*call)(const void*), const void* arguments, std::size_t argument_bytes) {
   const DeviceAccess access;
   const std::uint64_t blocks = std::uint64_t{grid.x} * grid.y * grid.z;
   const std::uint64_t seed = mixed(options().seed + mixed(stats().launches++));
@@ -175,6 +175,7 @@ void run_grid(dim3 grid, dim3 block, std::size_t dynamic_bytes, void (*call)(con
   processor.arguments = arguments;
   processor.argument_bytes = argument_bytes;
   processor.dynamic_bytes = dynamic_bytes;
+  processor.most_shared = most_shared;
   processor.threads = block.x * block.y * block.z;
   processor.failure = cudaSuccess;
   if (hooks.launch_begin) hooks.launch_begin();

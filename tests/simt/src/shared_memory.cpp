@@ -66,11 +66,12 @@ void* shared_slot(int slot, std::size_t bytes, std::size_t alignment) {
   Slot& entry = slots[index];
   if (entry.block == block_number) return entry.address;
   static_bytes += bytes;
-  if (static_bytes > kDefaultShared || static_bytes + processor.dynamic_bytes > kMostShared) {
+  if (static_bytes > kDefaultShared ||
+      static_bytes + processor.dynamic_bytes > processor.most_shared) {
     report("shared-size",
-           "a block has %zu bytes of static and %zu of dynamic shared memory: the "
-           "most are 48 KiB of static, 227 KiB in all",
-           static_bytes, processor.dynamic_bytes);
+           "a block has %zu bytes of static and %zu of dynamic shared memory: the most are 48 KiB "
+           "of static and %zu in all (48 KiB until cudaFuncSetAttribute allows more)",
+           static_bytes, processor.dynamic_bytes, processor.most_shared);
     abandon(cudaErrorLaunchOutOfResources);
   }
   entry = {block_number, allocate(bytes, alignment)};
@@ -82,6 +83,10 @@ void* dynamic_shared() { return dynamic_begin; }
 std::size_t most_dynamic_shared(const void* kernel) {
   const auto found = dynamic_limits().find(kernel);
   return std::max(kDefaultShared, found == dynamic_limits().end() ? 0 : found->second);
+}
+
+std::size_t most_shared(const void* kernel) {
+  return dynamic_limits().contains(kernel) ? kMostShared : kDefaultShared;
 }
 
 void set_most_dynamic_shared(const void* kernel, std::size_t bytes) {

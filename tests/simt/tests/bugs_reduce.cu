@@ -21,7 +21,8 @@ enum Bug {
   kNoAttribute,
   kShuffleInDivergentLoop,
   kNotInMask,
-  kTooMuchShared
+  kTooMuchShared,
+  kNoRoomBesideStatic
 };
 
 constexpr int kThreads = 64;
@@ -228,6 +229,30 @@ bool run_large_tile() {
   return out.host()[0] == 3.0f;
 }
 
+// ---- dynamic shared memory within 48 KiB, but not together with the static
+// -----------------------
+
+template <int kBug>
+__global__ void both_kinds_kernel(float* out) {
+  auto& tile = simt::shared_var<float[256]>([] {});
+  float* const dynamic = simt::dynamic_shared<float>();
+  tile[255] = 1.0f;
+  dynamic[12287] = 2.0f;
+  *out = tile[255] + dynamic[12287];
+}
+
+template <int kBug>
+bool run_both_kinds() {
+  constexpr std::size_t kBytes = 12288 * sizeof(float);  // 48 KiB
+  if (kBug != kNoRoomBesideStatic) {
+    cudaFuncSetAttribute(reinterpret_cast<const void*>(both_kinds_kernel<kBug>),
+                         cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes);
+  }
+  Array<float> out(1);
+  launch(both_kinds_kernel<kBug>, 1, 1, kBytes, out.data());
+  return out.host()[0] == 3.0f;
+}
+
 template <bool (*kWith)(), bool (*kWithout)()>
 bool run(bool with_bug) {
   return with_bug ? kWith() : kWithout();
@@ -256,5 +281,7 @@ std::vector<Planted> reduce_bugs() {
        run<run_maximum<kShuffleInDivergentLoop>, run_maximum<kNone>>},
       {"NotInMask", "warp-mask", run<run_maximum<kNotInMask>, run_maximum<kNone>>},
       {"TooMuchShared", "shared-size", run<run_large_tile<kTooMuchShared>, run_large_tile<kNone>>},
+      {"NoRoomBesideStatic", "shared-size",
+       run<run_both_kinds<kNoRoomBesideStatic>, run_both_kinds<kNone>>},
   };
 }
