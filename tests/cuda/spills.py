@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
-"""Holds the shipped kernels to registers: no spill and no stack frame in any of them, and no more
-static shared memory than the launches leave room for.
+"""Holds the shipped kernels to registers: no spill and no stack frame in any of them.
 
 Compiles every .cu of kernels/cuda to a cubin (device code alone, about a second a file), reads what
 ptxas says of each kernel and prints it as a table. Fails for a kernel that spills or has a stack
@@ -24,9 +23,6 @@ import tempfile
 # Architecture: {"file.cu kernel<types>" as in the table: (bytes of stack frame at most, why that is
 # no loss)}.
 ALLOWED = {}
-
-# device/launch.cuh leaves this much of 48 KiB to static shared memory before it asks for more.
-MOST_STATIC = 16 << 10
 
 PLANTED = r"""
 // Keeps 96 values alive in 32 registers.
@@ -54,12 +50,6 @@ __global__ void clean_kernel(T* data) {
   data[threadIdx.x] = tile[63 - threadIdx.x];
 }
 template __global__ void clean_kernel<double>(double*);
-__global__ void wide_kernel(float* data) {
-  __shared__ float tile[4097];
-  tile[threadIdx.x] = data[threadIdx.x];
-  __syncthreads();
-  data[threadIdx.x] = tile[63 - threadIdx.x];
-}
 """
 
 
@@ -154,9 +144,6 @@ def judge(kernels, allowed):
     """Complaints."""
     complaints, used = [], set()
     for kernel in kernels:
-        if kernel.shared > MOST_STATIC:
-            complaints.append(f"{kernel.key} has {kernel.shared} bytes of static shared memory, "
-                              f"{MOST_STATIC} allowed")
         if kernel.stack == 0 and kernel.spills == 0:
             continue
         bytes_allowed, _ = allowed.get(kernel.key, (0, ""))
@@ -191,14 +178,13 @@ def self_test(options):
         "the planted file compiles": not errors,
         "a spill is seen": found["spills_kernel"].spills > 0,
         "a stack frame is seen": found["stack_kernel"].stack >= 128,
-        "all three are reported, and nothing else": len(complaints) == 3 and
-        all(any(name in text for text in complaints)
-            for name in ("spills_kernel", "stack_kernel", "wide_kernel")),
+        "both are reported, and nothing else": len(complaints) == 2 and
+        all(any(name in text for text in complaints) for name in ("spills_kernel", "stack_kernel")),
         "shared memory and registers are read":
             found["clean_kernel<double>"].shared == 512 and
             all(kernel.registers > 0 for kernel in kernels),
-        "leave is given by name": len(judge(kernels, {"planted.cu stack_kernel": (128, "planted")})) == 2,
-        "leave has a limit": len(judge(kernels, {"planted.cu stack_kernel": (127, "planted")})) == 4,
+        "leave is given by name": len(judge(kernels, {"planted.cu stack_kernel": (128, "planted")})) == 1,
+        "leave has a limit": len(judge(kernels, {"planted.cu stack_kernel": (127, "planted")})) == 3,
         "leave that is not needed is reported":
             "clean_kernel" in judge(kernels, {"planted.cu clean_kernel<double>": (8, "planted")})[-1],
         "a file that does not compile is reported": len(broken) == 1,
