@@ -116,6 +116,7 @@ class CudaEngine {
   std::span<const double> initial_maximisation(const Matrix<T>& shifts,
                                                const InitialResponsibilities<T>& initial);
   const Layout& layout() const { return *layout_; }
+  std::vector<Warning> warnings() const;
 
  private:
   void resize(std::int64_t n_components);
@@ -144,6 +145,8 @@ class CudaEngine {
   DeviceArray<UpdateStatus> device_status_;
   UpdateStatus status_;        // of the last pass
   double offset_ratio_ = 0.0;  // of the current parameters
+  int n_fast_ = 0;             // passes that were to be fast
+  int n_refused_ = 0;          // those of them that took fp32
   std::vector<double> host_values_;
 };
 

@@ -193,8 +193,12 @@ TraceEntry CudaEngine<T>::pass() {
   const DeviceParameters<T> parameters = current_->parameters();
   const DeviceResponsibilities<T> resp = wave_->responsibilities();
   const DevicePartials<T> partials = wave_->partials();
-  const Precision precision =
-      affordable(options_.precision.value_or(Precision::fp32), offset_ratio_);
+  const Precision wanted = options_.precision.value_or(Precision::fp32);
+  const Precision precision = affordable(wanted, offset_ratio_);
+  if (wanted == Precision::fast && options_.covariance == Covariance::full) {
+    ++n_fast_;
+    if (precision != wanted) ++n_refused_;
+  }
   sums_.fill_zero();
   device_status_.fill_zero();
   for_each_wave(feed_, wave_->wave_rows(), [&](const DeviceRows<T>& rows, std::int64_t) {
@@ -283,6 +287,16 @@ std::span<const double> CudaEngine<T>::initial_maximisation(
   host_values_.resize(static_cast<std::size_t>(layout_->size));
   values_.download(host_values_.data(), layout_->size);
   return host_values_;
+}
+
+template <class T>
+std::vector<Warning> CudaEngine<T>::warnings() const {
+  if (n_refused_ == 0) return {};
+  return {{"precision",
+           "components too narrow or too far from the data's centre for precision "
+           "fast: " +
+               std::to_string(n_refused_) + " of " + std::to_string(n_fast_) +
+               " passes took fp32"}};
 }
 
 template class CudaEngine<float>;

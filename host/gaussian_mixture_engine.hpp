@@ -39,6 +39,8 @@ class CpuEngine {
   std::span<const double> initial_maximisation(const Matrix<T>& shifts,
                                                const InitialResponsibilities<T>& initial);
   const Layout& layout() const { return workspace_->layout; }
+  /// What the passes so far give reason to say.
+  std::vector<Warning> warnings() const { return {}; }
 
  private:
   void resize(std::int64_t n_components);

@@ -70,6 +70,7 @@ class Steps {
   }
   void update(Run& run) { engine_.update(run.iteration, run.n_repairs); }
   Model model() const { return engine_.model(); }
+  std::vector<Warning> warnings() const { return engine_.warnings(); }
 
  private:
   const CpuBackend host_;
@@ -129,6 +130,7 @@ Fit fit_on(const Context& context, const RowSource<T>& rows, const Options& opti
   fit.seconds = result.seconds;
   fit.plan = plan;
   fit.warnings = warnings_of(fit, options, data.n_missing);
+  for (Warning& warning : steps.warnings()) fit.warnings.push_back(std::move(warning));
   return fit;
 }
 

@@ -80,7 +80,7 @@ struct Options {
   /// whitened difference y = L⁻¹ (x − μ) errs by up to 3 · 2⁻¹⁶ |L⁻¹| |x'| (fp32: 5 · 2⁻²²) for
   /// the split of its operands, x' about the data's centre; a covariance by 3 · 2⁻¹⁶ of the sum of
   /// its absolute terms (fp32: 5 · 2⁻²²). An iteration whose y could err by more than 2⁻⁸ (narrow
-  /// components far from the centre) takes fp32.
+  /// components far from the centre) takes fp32, and the warning `precision` says so.
   std::optional<Precision> precision = {};
 };
 
