@@ -36,6 +36,10 @@ void check_shapes(const Model& model, const RowSource<T>& rows, const Outputs<T>
         std::to_string(n) + " rows, " + std::to_string(model.n_components()) + " components",
         "size every output by rows and components");
   }
+  if (outputs.responsibilities.data != nullptr && outputs.responsibilities.space != outputs.space) {
+    throw invalid_argument("the view of the responsibilities and `space` name different memory",
+                           "Outputs", "give both the memory that all outputs lie in");
+  }
 }
 
 template <class T>
@@ -114,20 +118,20 @@ Summary<T> evaluate(const Context& context, const Model& model, const RowSource<
 
 template <class T>
 void log_prob(const Context& context, const Model& model, MatrixView<const T> rows,
-              std::span<T> out) {
-  evaluate<T>(context, model, MatrixRows<T>(rows), {.log_prob = out});
+              std::span<T> out, MemorySpace space) {
+  evaluate<T>(context, model, MatrixRows<T>(rows), {.log_prob = out, .space = space});
 }
 
 template <class T>
 void responsibilities(const Context& context, const Model& model, MatrixView<const T> rows,
                       MatrixView<T> out) {
-  evaluate<T>(context, model, MatrixRows<T>(rows), {.responsibilities = out});
+  evaluate<T>(context, model, MatrixRows<T>(rows), {.responsibilities = out, .space = out.space});
 }
 
 template <class T>
 void predict(const Context& context, const Model& model, MatrixView<const T> rows,
-             std::span<std::int32_t> out) {
-  evaluate<T>(context, model, MatrixRows<T>(rows), {.labels = out});
+             std::span<std::int32_t> out, MemorySpace space) {
+  evaluate<T>(context, model, MatrixRows<T>(rows), {.labels = out, .space = space});
 }
 
 template <class T>
@@ -135,14 +139,15 @@ double score(const Context& context, const Model& model, MatrixView<const T> row
   return evaluate<T>(context, model, MatrixRows<T>(rows)).log_likelihood;
 }
 
-#define CULATENT_INSTANTIATE(T)                                                            \
-  template Summary<T> evaluate(const Context&, const Model&, const RowSource<T>&,          \
-                               const Outputs<T>&);                                         \
-  template void log_prob(const Context&, const Model&, MatrixView<const T>, std::span<T>); \
-  template void responsibilities(const Context&, const Model&, MatrixView<const T>,        \
-                                 MatrixView<T>);                                           \
-  template void predict(const Context&, const Model&, MatrixView<const T>,                 \
-                        std::span<std::int32_t>);                                          \
+#define CULATENT_INSTANTIATE(T)                                                           \
+  template Summary<T> evaluate(const Context&, const Model&, const RowSource<T>&,         \
+                               const Outputs<T>&);                                        \
+  template void log_prob(const Context&, const Model&, MatrixView<const T>, std::span<T>, \
+                         MemorySpace);                                                    \
+  template void responsibilities(const Context&, const Model&, MatrixView<const T>,       \
+                                 MatrixView<T>);                                          \
+  template void predict(const Context&, const Model&, MatrixView<const T>,                \
+                        std::span<std::int32_t>, MemorySpace);                            \
   template double score(const Context&, const Model&, MatrixView<const T>);
 CULATENT_INSTANTIATE(float)
 CULATENT_INSTANTIATE(double)

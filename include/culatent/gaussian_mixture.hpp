@@ -122,9 +122,9 @@ template <class T>
 Plan plan(const Context& context, const RowSource<T>& rows, const Options& options);
 
 /// What rows look like under a model. Every output is optional (empty span, null view) and is
-/// sized by the rows; all lie in `space`. log_prob[n] = log p(x_n), responsibilities[n, k] = p(k |
-/// x_n), labels[n] its argmax (lowest index on ties). NaN marginalises when `missing`, otherwise
-/// throws data_error.
+/// sized by the rows; all lie in `space`, and a view that says otherwise throws invalid_argument.
+/// log_prob[n] = log p(x_n), responsibilities[n, k] = p(k | x_n), labels[n] its argmax (lowest
+/// index on ties). NaN marginalises when `missing`, otherwise throws data_error.
 template <class T>
 struct Outputs {
   std::span<T> log_prob = {};
@@ -142,15 +142,16 @@ template <class T>
 Summary<T> evaluate(const Context& context, const Model& model, const RowSource<T>& rows,
                     const Outputs<T>& outputs = {});
 
+/// The parts of evaluate() by themselves; `space` is where `out` lies.
 template <class T>
 void log_prob(const Context& context, const Model& model, MatrixView<const T> rows,
-              std::span<T> out);
+              std::span<T> out, MemorySpace space = MemorySpace::host);
 template <class T>
 void responsibilities(const Context& context, const Model& model, MatrixView<const T> rows,
                       MatrixView<T> out);
 template <class T>
 void predict(const Context& context, const Model& model, MatrixView<const T> rows,
-             std::span<std::int32_t> out);
+             std::span<std::int32_t> out, MemorySpace space = MemorySpace::host);
 /// Mean log-likelihood per row.
 template <class T>
 double score(const Context& context, const Model& model, MatrixView<const T> rows);
