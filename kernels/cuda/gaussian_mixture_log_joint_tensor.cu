@@ -281,7 +281,7 @@ __global__ void __launch_bounds__(32 * kMostWarps, 2)
 }
 
 template <class Kind>
-void launch_tensor(const CudaBackend& backend, const DeviceRows<float>& rows,
+bool launch_tensor(const CudaBackend& backend, const DeviceRows<float>& rows,
                    const DeviceFrame<float>& frame, const DeviceParameters<float>& parameters,
                    const DeviceResponsibilities<float>& out) {
   constexpr std::int64_t kBlocksWanted = 4;  // for each multiprocessor
@@ -295,6 +295,8 @@ void launch_tensor(const CudaBackend& backend, const DeviceRows<float>& rows,
   plan.n_warps = kMostWarps;
   if (bytes(staged, plan.n_warps) > limit) staged = std::min<std::int64_t>(staged, kSide);
   if (bytes(staged, plan.n_warps) > limit) plan.n_warps = kMostWarps / 2;
+  if (bytes(staged, plan.n_warps) > limit)
+    return false;  // no device with tensor cores has so little
   plan.staged = static_cast<int>(staged);
   const std::int64_t tiles = div_up<std::int64_t>(rows.n_rows, plan.n_warps * kWarpRows);
   plan.splits = std::clamp<std::int64_t>(
@@ -304,6 +306,7 @@ void launch_tensor(const CudaBackend& backend, const DeviceRows<float>& rows,
          dim3(static_cast<unsigned>(32 * plan.n_warps)),
          static_cast<std::size_t>(bytes(staged, plan.n_warps)), backend.device.stream(), rows,
          frame, parameters, out, plan);
+  return true;
 }
 
 }  // namespace
@@ -313,11 +316,9 @@ bool log_joint_tensor(const CudaBackend& backend, const DeviceRows<float>& rows,
                       const DeviceResponsibilities<float>& out, Precision precision) {
   if (!has_tensor_cores(log_joint_tensor_kernel<Tf32x3>)) return false;
   if (precision == Precision::fast) {
-    launch_tensor<Bf16x3>(backend, rows, frame, parameters, out);
-  } else {
-    launch_tensor<Tf32x3>(backend, rows, frame, parameters, out);
+    return launch_tensor<Bf16x3>(backend, rows, frame, parameters, out);
   }
-  return true;
+  return launch_tensor<Tf32x3>(backend, rows, frame, parameters, out);
 }
 
 }  // namespace culatent::gaussian_mixture

@@ -124,10 +124,12 @@ __device__ __forceinline__ int2 choose_strips(const Problem<In, Acc>& p, unsigne
     s.n_slots = n_slots;
     s.pitch = (n_slots + 3) / 8 * 8 + 4;
     s.n_x = p.n_strips <= kCorner ? p.n_strips : n_slots;
-    s.n_rows = min(kStageBytes / (4 * 16) / (s.pitch + s.n_x), kMostStageRows);
+    s.n_rows = min(p.shared.stage / (4 * 16) / (s.pitch + s.n_x), kMostStageRows);
   }
   __syncthreads();
-  return {own[tile.x], own[tile.y]};
+  const int2 places = {own[tile.x], own[tile.y]};
+  __syncthreads();  // the marks are used no more
+  return places;
 }
 
 template <class In, class Acc>
@@ -178,18 +180,35 @@ __global__ void __launch_bounds__(kThreads, 2) outer_products_kernel(const Probl
                      p.squares + record);
 }
 
-/// The buffers hold at least one strip, of 32 bytes a row, for every √q.
+/// With buffers of `stage` bytes, which hold at least one strip, of 32 bytes a row, for every √q.
 template <class Acc>
-SharedPlan plan_shared(int n_local, int n_marks) {
+SharedPlan plan_shared(int n_local, int n_marks, int stage) {
   const int n_slots = std::min(n_marks, kMostSlots);
+  const int mark_bytes = n_marks * static_cast<int>(sizeof(int));
   SharedPlan plan;
-  plan.roots = kStageBytes;
-  plan.sums = plan.roots + std::min(n_local * kMostStageRows * 2, kStageBytes / 32) *
-                               static_cast<int>(sizeof(Acc));
+  plan.stage = plan.roots = stage;
+  plan.sums = plan.roots +
+              std::min(n_local * kMostStageRows * 2, stage / 32) * static_cast<int>(sizeof(Acc));
   plan.corners = plan.sums + std::max(kThreads, 2 * n_slots) * 16;
   plan.slots = plan.corners + kThreads * static_cast<int>(sizeof(Corner));
-  plan.marks = plan.slots + n_slots * static_cast<int>(sizeof(int2));
-  plan.bytes = plan.marks + n_marks * static_cast<int>(sizeof(int));
+  plan.bytes = plan.slots + n_slots * static_cast<int>(sizeof(int2));
+  if (mark_bytes > stage) {  // D > 22000
+    plan.marks = plan.bytes;
+    plan.bytes += mark_bytes;
+  }
+  return plan;
+}
+
+/// The largest buffers, up to kStageBytes, with which `available` bytes of shared memory suffice.
+template <class Acc>
+SharedPlan plan_shared(std::int64_t available, int n_local, int n_marks) {
+  constexpr int kStep = 1 << 10;
+  int stage = kStageBytes;
+  SharedPlan plan = plan_shared<Acc>(n_local, n_marks, stage);
+  while (plan.bytes > available && stage > kLeastStageBytes) {
+    stage -= kStep;
+    plan = plan_shared<Acc>(n_local, n_marks, stage);
+  }
   return plan;
 }
 
@@ -211,7 +230,8 @@ void launch(const CudaBackend& backend, Problem<In, Acc> p) {
   };
   p.whole_pieces = whole(p.rows.data, p.rows.stride) && whole(p.frame.scale, 0) &&
                    whole(p.frame.offset, 0) && whole(p.shifts, d);
-  p.shared = plan_shared<Acc>(n_local, p.n_marks);
+  constexpr std::int64_t kStaticBytes = 256;  // of the kernel, at most
+  p.shared = plan_shared<Acc>(backend.device.shared_bytes() - kStaticBytes, n_local, p.n_marks);
   const std::int64_t most = std::max<std::int64_t>(INT32_MAX / p.n_groups, 1);
   for (; p.first_block < n_blocks; p.first_block += most) {
     const std::int64_t count = std::min(most, n_blocks - p.first_block);

@@ -16,7 +16,10 @@ inline constexpr int kMostStageRows = 16;
 // Strips that 256 tiles can meet: 257, counted for every place in the list and D up to 2300; from
 // there on the worst is the same, 16 times one row of 16 tiles.
 inline constexpr int kMostSlots = 257;
-inline constexpr int kStageBytes = 44 << 10;  // of both buffers: 8 rows of 72 strips
+// Of both buffers: 8 rows of 72 strips, where a block can have so much; at least one row of the
+// most.
+inline constexpr int kStageBytes = 44 << 10;
+inline constexpr int kLeastStageBytes = 33 << 10;
 
 using device::kVectorSize;
 using device::load_piece;
@@ -26,8 +29,10 @@ using device::Vector;
 template <class Acc>
 inline constexpr int kTile = 2 * kVectorSize<Acc>;
 
-/// Where a block keeps what, in bytes of dynamic shared memory that begins with the buffers.
+/// Where a block keeps what, in bytes of dynamic shared memory that begins with the buffers. The
+/// marks lie where these will be.
 struct SharedPlan {
+  int stage = 0;  // bytes of the buffers
   int roots = 0, sums = 0, corners = 0, slots = 0, marks = 0, bytes = 0;
 };
 

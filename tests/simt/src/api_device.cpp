@@ -51,7 +51,7 @@ int value_of(cudaDeviceAttr attribute) {
     case cudaDevAttrMaxSharedMemoryPerMultiprocessor:
       return int{kSharedPerMultiprocessor};
     case cudaDevAttrMaxSharedMemoryPerBlockOptin:
-      return int{kMostShared};
+      return static_cast<int>(options().shared_memory);
     case cudaDevAttrMaxBlocksPerMultiprocessor:
       return kMostBlocksResident;
     case cudaDevAttrMemoryPoolsSupported:
@@ -155,7 +155,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   std::snprintf(properties->name, sizeof properties->name, "simt stand-in");
   properties->totalGlobalMem = simt::options().device_memory;
   properties->sharedMemPerBlock = kDefaultShared;
-  properties->sharedMemPerBlockOptin = kMostShared;
+  properties->sharedMemPerBlockOptin = simt::options().shared_memory;
   properties->sharedMemPerMultiprocessor = kSharedPerMultiprocessor;
   properties->reservedSharedMemPerBlock = kReservedShared;
   properties->totalConstMem = std::size_t{64} << 10;

@@ -23,7 +23,6 @@ inline constexpr std::size_t kPage = 4096;
 inline constexpr unsigned kLanes = 32;
 inline constexpr unsigned kMostThreads = 1024;
 inline constexpr std::size_t kDefaultShared = std::size_t{48} << 10;
-inline constexpr std::size_t kMostShared = std::size_t{227} << 10;  // of a block, compute 9.0
 inline constexpr std::size_t kStackBytes = std::size_t{256} << 10;  // touched pages alone cost
 inline constexpr std::size_t kStackGuard = std::size_t{1} << 20;    // below it, never accessible
 

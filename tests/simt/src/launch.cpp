@@ -80,7 +80,7 @@ cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute
   const auto held = lock();
   if (device_status() != cudaSuccess) return finish(device_status());
   if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) return cudaSuccess;
-  if (value < 0 || static_cast<std::size_t>(value) > kMostShared) {
+  if (value < 0 || static_cast<std::size_t>(value) > simt::options().shared_memory) {
     return finish(cudaErrorInvalidValue);
   }
   set_most_dynamic_shared(kernel, static_cast<std::size_t>(value));

@@ -37,6 +37,9 @@ Options from_environment() {
   result.strict_exit = flag("SIMT_STRICT_EXIT", true);
   result.protect = flag("SIMT_PROTECT", true);
   result.deferred = flag("SIMT_DEFERRED", false);
+  if (const char* value = std::getenv("SIMT_SHARED_MEMORY")) {
+    result.shared_memory = std::strtoull(value, nullptr, 10);
+  }
   result.preempt = std::strtod(variable("SIMT_PREEMPT", "0").c_str(), nullptr);
   return result;
 }

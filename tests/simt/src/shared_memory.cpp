@@ -82,11 +82,12 @@ void* dynamic_shared() { return dynamic_begin; }
 
 std::size_t most_dynamic_shared(const void* kernel) {
   const auto found = dynamic_limits().find(kernel);
-  return std::max(kDefaultShared, found == dynamic_limits().end() ? 0 : found->second);
+  if (found == dynamic_limits().end()) return kDefaultShared;
+  return std::min(std::max(found->second, kDefaultShared), options().shared_memory);
 }
 
 std::size_t most_shared(const void* kernel) {
-  return dynamic_limits().contains(kernel) ? kMostShared : kDefaultShared;
+  return dynamic_limits().contains(kernel) ? options().shared_memory : kDefaultShared;
 }
 
 void set_most_dynamic_shared(const void* kernel, std::size_t bytes) {

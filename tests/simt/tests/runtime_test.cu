@@ -220,6 +220,16 @@ TEST_F(Runtime, RefusesLaunchesThatADeviceRefuses) {
             cudaErrorInvalidValue);
 }
 
+TEST_F(Runtime, MayHaveLittleSharedMemory) {
+  constexpr auto kAttribute = cudaFuncAttributeMaxDynamicSharedMemorySize;
+  simt::options().shared_memory = std::size_t{64} << 10;
+  int most = 0;
+  EXPECT_EQ(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0), cudaSuccess);
+  EXPECT_EQ(most, 64 << 10);
+  EXPECT_EQ(cudaFuncSetAttribute(fill_kernel, kAttribute, most + 1), cudaErrorInvalidValue);
+  EXPECT_EQ(cudaFuncSetAttribute(fill_kernel, kAttribute, most), cudaSuccess);
+}
+
 TEST_F(Runtime, OccupancyIsBoundByThreadsBlocksAndSharedMemory) {
   int blocks = 0;
   cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, fill_kernel, 1024, 0);

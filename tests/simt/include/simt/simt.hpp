@@ -28,6 +28,9 @@ struct Options {
   double preempt = 0.0;        ///< check build: chance that a memory access lets other threads run
 
   std::size_t device_memory = std::size_t{4} << 30;  ///< bytes that cudaMalloc hands out in all
+  /// Bytes of shared memory that a block can have when it asks: 227 KiB as compute 9.0 does, 99 as
+  /// 8.6, 8.9 and 12.0, 64 as 7.5.
+  std::size_t shared_memory = std::size_t{227} << 10;
   int device_count = 1;
   int multiprocessors = 4;
   int driver_version = 13000;  ///< below CUDART_VERSION: cudaErrorInsufficientDriver; 0: no driver
