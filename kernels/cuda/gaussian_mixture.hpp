@@ -42,11 +42,14 @@ struct DeviceParameters {
   /// one row of X meets lie side by side), zero for j > i. diagonal, spherical [K, D]: 1 / σ.
   T* whitening = nullptr;
   /// full, tied [K, D]: W μ; diagonal, spherical [K, D]: μ / σ, in double rounded once. So
-  /// W (x' − μ) = W x' − whitened_means, whose rounding error u |W| |x'| is that of x' itself.
+  /// W (x' − μ) = W x' − whitened_means. Diagonal and spherical lose u |x'| / σ by that, no more
+  /// than by the rounding of x' itself; full and tied up to D + 1 times as much (log_joint()).
   T* whitened_means = nullptr;
   T* log_constants = nullptr;  // [K] log weight − log |L| − D/2 log 2π in the data's units
-  /// What products about the frame's centre would lose, squared (one value). Diagonal, spherical:
-  /// max over k, j of (μ_kj / σ_kj)² in the frame. Full, tied: max over k, i of (sum_j |W_ij|)².
+  /// What products about the frame's centre would lose, squared (one value), in the frame.
+  /// Diagonal, spherical: max over k, j of (μ_kj / σ_kj)². Full, tied: max over k of sum_i ((W
+  /// μ)_i² + sum_j W_ij² (μ_j² + σ_j²)), σ_j² the variance of feature j: the terms of W x' − W μ,
+  /// squared, as a row of the component has them in the mean.
   double* offset_ratio = nullptr;
 };
 
@@ -69,16 +72,36 @@ struct DevicePartials {
 
 // ---- E-step ---------------------------------------------------------------------------------
 
+/// How y = W (x' − μ) of full and tied covariances is formed. What it loses, for an element:
+///
+///   expanded   W x' − W μ    FMA: at most (D + 1) u (|W| |x'| + |W μ|), u = 2⁻²⁴ (double: 2⁻⁵³).
+///                            Tensor cores: (|W| |x'|)_i times 5 · 2⁻²² (fast: 3 · 2⁻¹⁶) for the
+///                            split, and 3 ⌈D / 8⌉ (⌈D / 16⌉) cuts at 2⁻²³ of the sum so far
+///   centred    W (x' − μ)    FMA: at most (D + 1) u |W| |x' − μ|, and u |W| |μ| for μ itself
+///
+/// beside u |W| |x'| for x' itself: so centred loses what float's rows and means lose, wherever
+/// the components are.
+enum class Whitening { expanded, centred };
+
+/// What the expanded form costs log p(x, k) in nats, root mean square over the rows x of a
+/// component, about: this times √offset_ratio. An estimate of rounding as it comes, not of the
+/// worst. Held against emulated kernels for covariances from the identity to a condition of 1e4,
+/// means 0 to 1e4 deviations off and D from 8 to 256, it was at most 1.3 times too small and 10
+/// times too great, as long as less than a nat is lost. Of full and tied.
+///   FMA √D u / 4     Tf32x3 2⁻²³ + D 2⁻²⁸     Bf16x3 2⁻¹⁷ + D 2⁻²⁹
+/// Centred loses about u / 2 times √offset_ratio, which float makes of the rows themselves.
+template <class T>
+double expansion_loss(Covariance covariance, std::int64_t n_features, Precision precision);
+
 /// out(k, row) = log p(x_row, k) for the rows of the wave.
-///   flops: full N K D (D + 1), tied N D (D + 1) + 3 N K D, diagonal and spherical 4 N K D
-/// Full covariances of float rows go through tensor cores where there are any: split TF32 for fp32
-/// (16 ≤ D ≤ 512), split bf16 for fast (D ≥ 16). (|W| |x'|)_i times 5 · 2⁻²² (fast: 3 · 2⁻¹⁶)
-/// bounds what splitting costs an element of y = W x' − W μ, and 3 ⌈D / 8⌉ (⌈D / 16⌉) cuts at 2⁻²³
-/// of the sum what adding up costs; elsewhere FMA lose at most (D + 1) 2⁻²⁴.
+///   flops: full, and tied centred N K D (D + 1), tied N D (D + 1) + 3 N K D, diagonal and
+///   spherical 4 N K D
+/// Full covariances of float rows, expanded, go through tensor cores where there are any: split
+/// TF32 for fp32 (16 ≤ D ≤ 512), split bf16 for fast (D ≥ 16). Else FMA.
 template <class T>
 void log_joint(const CudaBackend& backend, const DeviceRows<T>& rows, const DeviceFrame<T>& frame,
                const DeviceParameters<T>& parameters, const DeviceResponsibilities<T>& out,
-               Precision precision = Precision::fp32);
+               Precision precision = Precision::fp32, Whitening whitening = Whitening::expanded);
 
 /// Turns log p(x, k) into q = weight * p(k | x) in place, adds up the heads of every block, and
 /// writes log p(x) of row i to log_prob[i] (null: not wanted). Rows whose densities all leave T are

@@ -5,13 +5,14 @@
 /// The arms of log_joint(), one a file, and what they share with the first M-step.
 namespace culatent::gaussian_mixture {
 
+/// By FMA. Tied covariances too, each component with the one W.
 template <class T>
 void log_joint_full(const CudaBackend& backend, const DeviceRows<T>& rows,
                     const DeviceFrame<T>& frame, const DeviceParameters<T>& parameters,
-                    const DeviceResponsibilities<T>& out);
+                    const DeviceResponsibilities<T>& out, Whitening whitening);
 
-/// log_joint_full() by tensor cores: Tf32x3 for fp32, Bf16x3 for fast. False, with nothing done,
-/// where the device or the build has none.
+/// log_joint_full(), expanded, by tensor cores: Tf32x3 for fp32, Bf16x3 for fast. False, with
+/// nothing done, where the device or the build has none.
 bool log_joint_tensor(const CudaBackend& backend, const DeviceRows<float>& rows,
                       const DeviceFrame<float>& frame, const DeviceParameters<float>& parameters,
                       const DeviceResponsibilities<float>& out, Precision precision);

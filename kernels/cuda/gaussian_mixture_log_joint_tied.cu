@@ -46,7 +46,7 @@ __device__ __forceinline__ void whiten(const DeviceRows<T>& rows, const DeviceFr
   const int until = group < d ? group + kOutputs : 0;  // features that the group needs
   const auto fetch = [&](int first) {
     if (first < until) {
-      fetch_whitening<T, kOutputs>(whitening, nullptr, d, first, group, packed, lane,
+      fetch_whitening<T, kOutputs>(whitening, d, first, group, packed, lane,
                                    buffers + first / kPanelFeatures % 2 * kBuffer);
     }
     cp_async_commit();
@@ -66,10 +66,10 @@ __device__ __forceinline__ void whiten(const DeviceRows<T>& rows, const DeviceFr
     if (first >= until) continue;
     const T* const weights = buffers + first / kPanelFeatures % 2 * kBuffer;
     const int n_square = min(group - first, kPanelFeatures);
-    add_square(tile + staged * kTilePitch<T>, weights, n_square, lane, y);
+    add_square<false, T>(tile + staged * kTilePitch<T>, weights, nullptr, n_square, lane, y);
     if (n_square < kPanelFeatures) {
-      add_triangle(tile + (staged + n_square) * kTilePitch<T>, weights + n_square * kOutputs, lane,
-                   y);
+      add_triangle<false, T>(tile + (staged + n_square) * kTilePitch<T>,
+                             weights + n_square * kOutputs, nullptr, lane, y);
     }
   }
 }

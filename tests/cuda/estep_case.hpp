@@ -40,6 +40,7 @@ struct EStepCase {
   std::int64_t row_stride = 0;
   std::int64_t out_stride = 0;
   std::vector<T> rows, scale, offset, whitening, whitened_means, log_constants;
+  std::vector<T> shifts;  // drawn by themselves: whitened_means is not W times these
 
   /// Parameters as a fit has them near data of unit spread: means within a few deviations of the
   /// centre, W with a diagonal in [½, 2]. `centre`: how far the data lie from their origin.
@@ -85,6 +86,7 @@ struct EStepCase {
       }
       log_constants.push_back(static_cast<T>(5.0 * unit(engine)));
     }
+    for (std::int64_t i = 0; i < k * d; ++i) shifts.push_back(static_cast<T>(3.0 * unit(engine)));
   }
 
   /// x' of one cell, as the contract says: one fma each.
@@ -109,18 +111,22 @@ struct LogJoint {
   long double bound = 0.0L;
 };
 
+/// `centred`: of y = W (x' − μ) instead, |dy| ≤ (D + 3) u |W| |x' − μ|.
 template <class T>
 LogJoint exact_log_joint(const EStepCase<T>& c, std::int64_t row, std::int64_t k,
-                         long double unit = std::numeric_limits<T>::epsilon() / 2.0L) {
+                         long double unit = std::numeric_limits<T>::epsilon() / 2.0L,
+                         bool centred = false) {
   const std::int64_t d = c.shape.n_features;
   const bool diagonal =
       c.shape.covariance == Covariance::diagonal || c.shape.covariance == Covariance::spherical;
   long double norm = 0.0L, lost = 0.0L;
   for (std::int64_t i = 0; i < d; ++i) {
-    long double y = -static_cast<long double>(c.whitened_means[at(k * d + i)]);
+    long double y = centred ? 0.0L : -static_cast<long double>(c.whitened_means[at(k * d + i)]);
     long double size = -y < 0 ? y : -y;
     for (std::int64_t j = diagonal ? i : 0; j <= i; ++j) {
-      const long double term = c.weight(k, i, j) * static_cast<long double>(c.framed(row, j));
+      const long double x = static_cast<long double>(c.framed(row, j)) -
+                            (centred ? static_cast<long double>(c.shifts[at(k * d + j)]) : 0.0L);
+      const long double term = c.weight(k, i, j) * x;
       y += term;
       size += std::abs(term);
     }
@@ -140,7 +146,7 @@ LogJoint exact_log_joint(const EStepCase<T>& c, std::int64_t row, std::int64_t k
 /// The case in device memory.
 template <class T>
 struct EStepOnDevice {
-  DeviceArray<T> rows, scale, offset, whitening, whitened_means, log_constants;
+  DeviceArray<T> rows, scale, offset, whitening, whitened_means, log_constants, shifts;
   DeviceRows<T> device_rows;
   DeviceFrame<T> frame;
   DeviceParameters<T> parameters;
@@ -152,7 +158,8 @@ struct EStepOnDevice {
         offset(upload(c.offset)),
         whitening(upload(c.whitening)),
         whitened_means(upload(c.whitened_means)),
-        log_constants(upload(c.log_constants)) {
+        log_constants(upload(c.log_constants)),
+        shifts(upload(c.shifts)) {
     device_rows.data = rows.data();
     device_rows.n_rows = c.shape.n_rows;
     device_rows.n_features = c.shape.n_features;
@@ -162,6 +169,7 @@ struct EStepOnDevice {
     parameters.covariance = c.shape.covariance;
     parameters.n_components = c.shape.n_components;
     parameters.n_features = c.shape.n_features;
+    parameters.shifts = shifts.data();
     parameters.whitening = whitening.data();
     parameters.whitened_means = whitened_means.data();
     parameters.log_constants = log_constants.data();

@@ -13,24 +13,28 @@ class GaussianMixtureLogJoint : public CudaTest {
  protected:
   // log_joint of the case on the device, NaN where nothing was written. Without a precision full
   // covariances take the arm that does without tensor cores.
-  std::vector<T> compute(const EStepCase<T>& c, std::optional<Precision> precision = {}) {
+  std::vector<T> compute(const EStepCase<T>& c, std::optional<Precision> precision = {},
+                         Whitening whitening = Whitening::expanded) {
     const EStepOnDevice<T> on_device(c, [&](const std::vector<T>& v) { return to_device(v); });
     auto out = blank<T>(c.shape.n_components * c.out_stride);
     const DeviceResponsibilities<T> resp{out.data(), c.out_stride};
     if (c.shape.covariance == Covariance::full && !precision && c.shape.n_rows > 0) {
-      log_joint_full(backend(), on_device.device_rows, on_device.frame, on_device.parameters, resp);
+      log_joint_full(backend(), on_device.device_rows, on_device.frame, on_device.parameters, resp,
+                     whitening);
     } else {
       log_joint(backend(), on_device.device_rows, on_device.frame, on_device.parameters, resp,
-                precision.value_or(Precision::fp32));
+                precision.value_or(Precision::fp32), whitening);
     }
     return to_host(out);
   }
 
   // Every cell within its own bound, every margin untouched.
-  void expect_exact(const EStepCase<T>& c, std::optional<Precision> precision = {}) {
+  void expect_exact(const EStepCase<T>& c, std::optional<Precision> precision = {},
+                    Whitening whitening = Whitening::expanded) {
     SCOPED_TRACE(testing::Message() << c.shape);
-    const std::vector<T> out = compute(c, precision);
-    const long double unit = unit_of(c.shape.n_features, precision);
+    const std::vector<T> out = compute(c, precision, whitening);
+    const long double unit =
+        unit_of(c.shape.n_features, whitening == Whitening::centred ? std::nullopt : precision);
     int failures = 0;
     for (std::int64_t k = 0; k < c.shape.n_components; ++k) {
       for (std::int64_t row = 0; row < c.out_stride && failures < 5; ++row) {
@@ -41,7 +45,7 @@ class GaussianMixtureLogJoint : public CudaTest {
           ADD_FAILURE() << "wrote row " << row << " of component " << k << ": " << got;
           continue;
         }
-        const LogJoint exact = exact_log_joint(c, row, k, unit);
+        const LogJoint exact = exact_log_joint(c, row, k, unit, whitening == Whitening::centred);
         if (std::abs(static_cast<long double>(got) - exact.value) <= exact.bound) continue;
         ++failures;
         ADD_FAILURE() << "row " << row << " component " << k << ": " << got << ", exactly "
@@ -175,6 +179,33 @@ TYPED_TEST(GaussianMixtureLogJoint, GivesARowTheSameBitsInAnyWave) {
                   out[at(k * all.out_stride + kBlockRows + row)]);
       }
     }
+  }
+}
+
+// ---- centred ------------------------------------------------------------------------------------
+
+// Whatever precision is asked for: centred is FMA.
+TYPED_TEST(GaussianMixtureLogJoint, IsTheFormulaCentredAtEveryEdge) {
+  for (const Covariance covariance : {Covariance::full, Covariance::tied}) {
+    for (const std::int64_t d : {1, 3, 8, 9, 16, 17, 31, 32, 33, 47, 64, 65, 100}) {
+      this->expect_exact(EStepCase<TypeParam>({covariance, 5, d, 2}), Precision::fast,
+                         Whitening::centred);
+    }
+    for (const std::int64_t n : {127, 129, 2100}) {
+      this->expect_exact(EStepCase<TypeParam>({covariance, n, 3, 70}), {}, Whitening::centred);
+    }
+    this->expect_exact(EStepCase<TypeParam>({covariance, 3, sizeof(TypeParam) == 4 ? 461 : 233, 3}),
+                       {}, Whitening::centred);
+  }
+}
+
+// At 1e4 deviations the other form is out of these bounds by thousands.
+TYPED_TEST(GaussianMixtureLogJoint, LosesNothingCentredFarFromTheCentre) {
+  for (const Covariance covariance : {Covariance::full, Covariance::tied}) {
+    EStepCase<TypeParam> c({covariance, 140, 33, 2}, 4);
+    for (TypeParam& offset : c.offset) offset += TypeParam{1e4};
+    for (TypeParam& shift : c.shifts) shift += TypeParam{1e4};
+    this->expect_exact(c, {}, Whitening::centred);
   }
 }
 
