@@ -92,6 +92,19 @@ void for_each_wave(DeviceFeed<T>& feed, std::int64_t wave_rows, Visit&& visit) {
   });
 }
 
+/// How to take log_joint() at parameters with this DeviceParameters::offset_ratio.
+struct Affordable {
+  Precision precision;
+  Whitening whitening;
+};
+
+/// `fast`, where it is wanted, while the rows of every component lose at most 2⁻⁷ nats of log p(x)
+/// by expansion_loss(), else fp32; expanded while those of T lose at most √ε nats (half of T's
+/// digits: 2⁻¹¹·⁵, or 2⁻²⁶), else centred.
+template <class T>
+Affordable affordable(Covariance covariance, std::int64_t n_features, Precision wanted,
+                      double offset_ratio);
+
 /// The state of a fit on a device; the members are those of CpuEngine. A pass, the M-step after it
 /// and the factors of its result are queued together, and what the loop needs to know comes back
 /// in one copy: update() finds its work done unless a component collapsed.

@@ -20,14 +20,6 @@ bool about_means(double offset_ratio) {
   return !(offset_ratio <= std::pow(std::numeric_limits<T>::epsilon(), -0.25));
 }
 
-// `fast` where its operands keep enough digits: an element of y = W x' − W μ errs by 3 · 2⁻¹⁶ of
-// sum_j |W_ij| |x'_j|, |x'| < 2, which may be 2⁻⁸ of a standard deviation. Narrow or far-off
-// components take the split that errs by 2⁻⁵ of that.
-Precision affordable(Precision precision, double offset_ratio) {
-  const double error = 3 * 0x1p-16 * 2 * std::sqrt(offset_ratio);
-  return precision == Precision::fast && !(error <= 0x1p-8) ? Precision::fp32 : precision;
-}
-
 std::int64_t blocks_of(std::int64_t n_rows) { return (n_rows + kBlockRows - 1) / kBlockRows; }
 
 std::int64_t scratch_size(Covariance covariance, std::int64_t k, std::int64_t d) {
@@ -53,6 +45,24 @@ std::int64_t fixed_bytes(const RowSource<T>& rows, const Options& options) {
 }
 
 }  // namespace
+
+template <class T>
+Affordable affordable(Covariance covariance, std::int64_t n_features, Precision wanted,
+                      double offset_ratio) {
+  constexpr double kFastLoss = 0x1p-7;
+  if (covariance != Covariance::full && covariance != Covariance::tied) return {wanted, {}};
+  const auto keeps = [&](Precision precision, double most) {
+    const double loss = expansion_loss<T>(covariance, n_features, precision);
+    return loss * std::sqrt(offset_ratio) <= most;  // false for NaN
+  };
+  if (wanted == Precision::fast && keeps(wanted, kFastLoss)) return {wanted, Whitening::expanded};
+  const bool expanded = keeps(Precision::fp32, std::sqrt(std::numeric_limits<T>::epsilon()));
+  return {wanted == Precision::fast ? Precision::fp32 : wanted,
+          expanded ? Whitening::expanded : Whitening::centred};
+}
+
+template Affordable affordable<float>(Covariance, std::int64_t, Precision, double);
+template Affordable affordable<double>(Covariance, std::int64_t, Precision, double);
 
 template <class T>
 void CudaEngine<T>::plan(const Context& context, const RowSource<T>& rows, const Options& options,
@@ -194,7 +204,8 @@ TraceEntry CudaEngine<T>::pass() {
   const DeviceResponsibilities<T> resp = wave_->responsibilities();
   const DevicePartials<T> partials = wave_->partials();
   const Precision wanted = options_.precision.value_or(Precision::fp32);
-  const Precision precision = affordable(wanted, offset_ratio_);
+  const auto [precision, whitening] =
+      affordable<T>(options_.covariance, rows_.source.cols(), wanted, offset_ratio_);
   if (wanted == Precision::fast && options_.covariance == Covariance::full) {
     ++n_fast_;
     if (precision != wanted) ++n_refused_;
@@ -206,7 +217,7 @@ TraceEntry CudaEngine<T>::pass() {
       expectation_maximisation_diagonal(backend_, rows, frame, parameters,
                                         about_means<T>(offset_ratio_), partials);
     } else {
-      log_joint(backend_, rows, frame, parameters, resp, precision);
+      log_joint(backend_, rows, frame, parameters, resp, precision, whitening);
       normalise(backend_, rows, frame, parameters, resp, static_cast<double*>(nullptr), partials);
       add_moments(backend_, rows, frame, parameters, resp, tied && squares, partials, precision);
     }

@@ -103,13 +103,16 @@ UpdateStatus cuda_expectation(const Context& context, const CudaBackend& backend
     throw_singular(model, failed, "model");
   }
 
+  const Whitening whitening =
+      affordable<T>(model.covariance, d, Precision::fp32, status.offset_ratio).whitening;
   const FitRows<T> fit_rows{rows, {}};
   // One pass: nothing is gained by keeping the rows.
   DeviceFeed<T> feed(backend, fit_rows, DeviceFeed<T>::shape(context, rows, false, 0));
   WaveOutputs<T> results(device, wave.wave_rows(), k, outputs);
   sums.fill_zero();
   for_each_wave(feed, wave.wave_rows(), [&](const DeviceRows<T>& part, std::int64_t first) {
-    log_joint(backend, part, device_frame.frame(), mixture.parameters(), wave.responsibilities());
+    log_joint(backend, part, device_frame.frame(), mixture.parameters(), wave.responsibilities(),
+              Precision::fp32, whitening);
     normalise(backend, part, device_frame.frame(), mixture.parameters(), wave.responsibilities(),
               wave.log_prob(), wave.partials());
     add_partials(backend, wave.partials().heads, blocks_of(part.n_rows), layout.sums, layout.sums,

@@ -32,7 +32,7 @@ __device__ __forceinline__ double mean_in_frame(const Source& source, std::int64
 // ---- full and tied: means -----------------------------------------------------------------------
 //
 //   whitened_means_ki = sum_j≤i W_ij μ_kj,   W as the other steps see it, rounded to T
-//   ratio = max_i (sum_j |W_ij|)²            of the 32 features of a block
+//   ratio = sum_i ((W μ)_i² + sum_j W_ij² (μ_kj² + σ_kj²))      of the 32 features i of a block
 //
 // Threads (i, part): part p of kParts takes every kParts-th j, so that a warp reads a row of the
 // stored transpose. One block for 32 features of one component.
@@ -44,29 +44,32 @@ template <class T>
 __global__ void __launch_bounds__(kLanes* kParts)
     means_kernel(Source source, DeviceParameters<T> parameters, double* ratios) {
   CULATENT_SHARED(shares, double[kParts][kLanes]);
-  CULATENT_SHARED(reaches, double[kParts][kLanes]);
+  CULATENT_SHARED(squares, double[kParts][kLanes]);
   const std::int64_t d = parameters.n_features;
   const std::int64_t chunks = (d + kLanes - 1) / kLanes;
   const std::int64_t k = blockIdx.x / chunks;
   const std::int64_t i = blockIdx.x % chunks * kLanes + threadIdx.x;
-  const T* whitening =
-      parameters.whitening + (parameters.covariance == Covariance::full ? k * d * d : 0);
-  double share = 0.0, reach = 0.0;
+  const std::int64_t matrix = parameters.covariance == Covariance::full ? k * d * d : 0;
+  const T* whitening = parameters.whitening + matrix;
+  const double* covariance = source.model.covariances + matrix;
+  double share = 0.0, square = 0.0;
   for (std::int64_t j = threadIdx.y; i < d && j <= i; j += kParts) {
     const double factor = static_cast<double>(whitening[j * d + i]);
-    share += factor * mean_in_frame(source, d, k, j);
-    reach += fabs(factor);
+    const double mean = mean_in_frame(source, d, k, j);
+    const double variance = covariance[j * d + j] * source.scale[j] * source.scale[j];
+    share += factor * mean;
+    square += factor * factor * (mean * mean + variance);
   }
   shares[threadIdx.y][threadIdx.x] = share;
-  reaches[threadIdx.y][threadIdx.x] = reach;
+  squares[threadIdx.y][threadIdx.x] = square;
   __syncthreads();
   if (threadIdx.y > 0) return;
   for (int part = 1; part < kParts; ++part) {
     share += shares[part][threadIdx.x];
-    reach += reaches[part][threadIdx.x];
+    square += squares[part][threadIdx.x];
   }
-  reach = device::warp_max(reach);
-  if (threadIdx.x == 0) ratios[blockIdx.x] = reach * reach;
+  const double ratio = device::warp_sum(share * share + square);
+  if (threadIdx.x == 0) ratios[blockIdx.x] = ratio;
   if (i >= d) return;
   parameters.whitened_means[k * d + i] = static_cast<T>(share);
   parameters.shifts[k * d + i] = static_cast<T>(mean_in_frame(source, d, k, i));
@@ -117,7 +120,7 @@ __global__ void __launch_bounds__(kLanes* kWarps)
 template <class T>
 __global__ void __launch_bounds__(kLanes)
     finish_kernel(Source source, DeviceParameters<T> parameters, const double* log_determinants,
-                  const double* ratios, std::int64_t n_ratios, UpdateStatus* status) {
+                  const double* ratios, std::int64_t component_ratios, UpdateStatus* status) {
   const bool tied = parameters.covariance == Covariance::tied;
   int n_failed = 0;
   double ratio = 0.0;
@@ -128,8 +131,10 @@ __global__ void __launch_bounds__(kLanes)
     parameters.log_constants[k] =
         failed ? static_cast<T>(0)
                : static_cast<T>(log(source.model.weights[k]) - log_determinant + source.normal);
+    double own = 0.0;
+    for (std::int64_t i = 0; i < component_ratios; ++i) own += ratios[k * component_ratios + i];
+    ratio = max(ratio, own);
   }
-  for (std::int64_t i = threadIdx.x; i < n_ratios; i += kLanes) ratio = max(ratio, ratios[i]);
   n_failed = device::warp_sum(n_failed);
   ratio = device::warp_max(ratio);
   if (threadIdx.x > 0) return;
@@ -176,7 +181,7 @@ void factorise(const CudaBackend& backend, const DeviceModel& model, const doubl
                    stream, source, parameters, log_determinants, ratios);
   }
   device::launch(finish_kernel<T>, 1, kLanes, 0, stream, source, parameters, log_determinants,
-                 ratios, n_ratios, status);
+                 ratios, n_ratios / n_components, status);
 }
 
 std::int64_t factorise_scratch(Covariance covariance, std::int64_t n_components,
