@@ -18,10 +18,10 @@ namespace culatent::gaussian_mixture {
 /// not suit n_rows x n_features.
 void check_options(const Options& options, std::int64_t n_rows, std::int64_t n_features);
 
-/// Throws invalid_argument for rows, outputs or options that the context's backend cannot take.
+/// Throws invalid_argument for rows or options that the context's backend cannot take.
 template <class T>
 void check_place(const Context& context, const RowSource<T>& rows, bool missing,
-                 std::optional<Precision> precision = {}, MemorySpace outputs = MemorySpace::host);
+                 std::optional<Precision> precision = {});
 
 /// Elements of Model::covariances.
 std::int64_t covariance_size(Covariance covariance, std::int64_t n_components,

@@ -6,6 +6,7 @@
 #include "culatent/error.hpp"
 #include "host/gaussian_mixture.hpp"
 #include "host/parallel.hpp"
+#include "host/place.hpp"
 #include "host/row_pass.hpp"
 #include "kernels/cpu/gaussian_mixture.hpp"
 #include "kernels/scan.hpp"
@@ -40,6 +41,17 @@ void check_shapes(const Model& model, const RowSource<T>& rows, const Outputs<T>
     throw invalid_argument("the view of the responsibilities and `space` name different memory",
                            "Outputs", "give both the memory that all outputs lie in");
   }
+}
+
+template <class T>
+void check_places(const Context& context, const Outputs<T>& outputs) {
+  const auto check = [&](auto* data, std::size_t size) {
+    const auto n = static_cast<std::int64_t>(size);
+    check_view(context, MatrixView(data, n, 1, 1, outputs.space), "the outputs are");
+  };
+  check(outputs.log_prob.data(), outputs.log_prob.size());
+  check(outputs.labels.data(), outputs.labels.size());
+  check_view(context, outputs.responsibilities, "the outputs are");
 }
 
 template <class T>
@@ -86,7 +98,8 @@ Summary<T> evaluate(const Context& context, const Model& model, const RowSource<
                     const Outputs<T>& outputs) {
   check_model(model, "evaluate");
   check_shapes(model, rows, outputs);
-  check_place(context, rows, outputs.missing, {}, outputs.space);
+  check_place(context, rows, outputs.missing);
+  check_places(context, outputs);
   if (rows.rows() == 0) return {};
   const double n = static_cast<double>(rows.rows());
   const CpuBackend backend{context.threads(), context.n_threads()};

@@ -4,6 +4,7 @@
 
 #include "culatent/error.hpp"
 #include "host/gaussian_mixture_init.hpp"
+#include "host/place.hpp"
 #include "kernels/cpu/gaussian_mixture.hpp"
 #ifdef CULATENT_HAS_CUDA
 #include "host/gaussian_mixture_cuda.hpp"
@@ -80,15 +81,9 @@ void check_options(const Options& o, std::int64_t n_rows, std::int64_t n_feature
 
 template <class T>
 void check_place(const Context& context, const RowSource<T>& rows, bool missing,
-                 std::optional<Precision> precision, MemorySpace outputs) {
-  const bool cuda = context.cuda() != nullptr;
-  if (!cuda && (rows.space() == MemorySpace::device || outputs == MemorySpace::device)) {
-    throw invalid_argument(rows.space() == MemorySpace::device ? "the rows are in device memory"
-                                                               : "the outputs are in device memory",
-                           "Context",
-                           "use a Context on that CUDA device, or copy them to the host");
-  }
-  if (cuda && missing) {
+                 std::optional<Precision> precision) {
+  check_rows(context, rows);
+  if (context.cuda() != nullptr && missing) {
     throw invalid_argument("missing values are marginalised on the CPU only", "missing",
                            "compute on the CPU (--device cpu), or fill them");
   }
@@ -106,6 +101,10 @@ Plan plan(const Context& context, const RowSource<T>& rows, const Options& optio
   const std::int64_t k = options.n_components;
   check_options(options, n, d);
   check_place(context, rows, options.missing, options.precision);
+  check_view(
+      context,
+      MatrixView(options.weights.data(), 1, static_cast<std::int64_t>(options.weights.size())),
+      "the row weights are");
   const bool in_place = rows.in_place();
   const Layout layout(options.covariance, k, d);
   const std::int64_t size = static_cast<std::int64_t>(sizeof(T));
@@ -153,9 +152,8 @@ Plan plan(const Context& context, const RowSource<T>& rows, const Options& optio
   return result;
 }
 
-#define CULATENT_INSTANTIATE(T)                                                                  \
-  template void check_place(const Context&, const RowSource<T>&, bool, std::optional<Precision>, \
-                            MemorySpace);                                                        \
+#define CULATENT_INSTANTIATE(T)                                                                   \
+  template void check_place(const Context&, const RowSource<T>&, bool, std::optional<Precision>); \
   template Plan plan(const Context&, const RowSource<T>&, const Options&);
 CULATENT_INSTANTIATE(float)
 CULATENT_INSTANTIATE(double)

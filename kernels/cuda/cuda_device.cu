@@ -7,6 +7,17 @@
 #include "kernels/cuda/device/launch.cuh"
 
 namespace culatent {
+namespace {
+
+// Memory that CUDA does not know is the host's.
+cudaPointerAttributes attributes_of(const void* data) {
+  cudaPointerAttributes attributes{};
+  device::check(cudaPointerGetAttributes(&attributes, data), "cudaPointerGetAttributes");
+  return attributes;
+}
+
+}  // namespace
+
 namespace device {
 
 void check(cudaError_t status, const char* what, const std::source_location& where) {
@@ -76,6 +87,16 @@ std::int64_t CudaDevice::free_bytes() const {
   const auto there = static_cast<std::int64_t>(free - free / 32);
   if (memory_limit_ == 0) return there;
   return std::clamp<std::int64_t>(memory_limit_ - used_bytes_, 0, there);
+}
+
+bool CudaDevice::holds(const void* data) const {
+  const cudaPointerAttributes attributes = attributes_of(data);
+  return attributes.type == cudaMemoryTypeManaged ||
+         (attributes.type == cudaMemoryTypeDevice && attributes.device == ordinal_);
+}
+
+bool CudaDevice::is_device_memory(const void* data) {
+  return attributes_of(data).type == cudaMemoryTypeDevice;
 }
 
 void* CudaDevice::allocate(std::int64_t bytes, const char* what) {

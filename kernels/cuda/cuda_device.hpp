@@ -30,6 +30,10 @@ class CudaDevice {
   std::int64_t peak_bytes() const { return peak_bytes_; }
   /// Bytes that can still be had: under the limit, and free on the device.
   std::int64_t free_bytes() const;
+  /// Whether kernels on this device may be given `data`: its own memory, or managed memory.
+  bool holds(const void* data) const;
+  /// Whether `data` is memory of a device that host code cannot touch.
+  static bool is_device_memory(const void* data);
 
   /// Makes this the calling thread's device. Every public call that works on it begins so.
   void activate() const;

@@ -166,40 +166,6 @@ TEST_F(GaussianMixtureOnDevice, TakesTheCallersStreamAndOutputsOnTheDevice) {
   }
 }
 
-TEST_F(GaussianMixtureOnDevice, WritesEachOutputToTheMemoryItLiesIn) {
-  constexpr std::int64_t n = 1100, d = 2;
-  const Matrix<float> rows = planted_rows<float>(n, d);
-  const gm::Model model = fit_on<float>({}, rows.view(), Covariance::diagonal).model;
-  const Context context({.device = "cuda"});
-  const auto log_prob = blank<float>(n);
-  const auto resp = blank<float>(n * 3);
-  const auto labels = blank<std::int32_t>(n);
-  const MatrixView<float> resp_view(resp.data(), n, 3, 3, MemorySpace::device);
-  gm::log_prob<float>(context, model, rows.view(), {log_prob.data(), n}, MemorySpace::device);
-  gm::responsibilities<float>(context, model, rows.view(), resp_view);
-  gm::predict<float>(context, model, rows.view(), {labels.data(), n}, MemorySpace::device);
-
-  std::vector<float> host_log_prob(n);
-  std::vector<std::int32_t> host_labels(n);
-  Matrix<float> host_resp(n, 3);
-  gm::log_prob<float>(context, model, rows.view(), host_log_prob);
-  gm::responsibilities<float>(context, model, rows.view(), host_resp.view());
-  gm::predict<float>(context, model, rows.view(), host_labels);
-  EXPECT_EQ(to_host(log_prob), host_log_prob);
-  EXPECT_EQ(to_host(resp), std::vector<float>(host_resp.data(), host_resp.data() + 3 * n));
-  EXPECT_EQ(to_host(labels), host_labels);
-
-  const MatrixRows<float> source(rows.view());
-  gm::Outputs<float> outputs;
-  outputs.responsibilities = resp_view;  // and `space` says host
-  EXPECT_THROW(gm::evaluate<float>(context, model, source, outputs), invalid_argument);
-  outputs.responsibilities = host_resp.view();
-  outputs.space = MemorySpace::device;
-  EXPECT_THROW(gm::evaluate<float>(context, model, source, outputs), invalid_argument);
-  EXPECT_THROW(gm::responsibilities<float>(Context(), model, rows.view(), resp_view),
-               invalid_argument);
-}
-
 TEST_F(GaussianMixtureOnDevice, HoldsNoMoreThanThePlan) {
   const Matrix<float> rows = planted_rows<float>(1100, 10);
   for (const Covariance covariance : kAll) {
