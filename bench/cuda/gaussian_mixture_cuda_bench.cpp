@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -10,7 +11,8 @@
 #include "host/random.hpp"
 
 /// gaussian_mixture_cuda_bench [--quick] [--json FILE] [--only TEXT]: one EM iteration on data that
-/// lies on the device, as fit() does it, and the steps that it is made of.
+/// lies on the device, as fit() does it, and the steps that it is made of, at every precision that
+/// there is for them; an iteration on rows that lie on the host and do not fit the device.
 namespace culatent::bench {
 namespace {
 
@@ -19,8 +21,9 @@ namespace gm = gaussian_mixture;
 struct Shape {
   gm::Covariance covariance;
   std::int64_t n, d, k;
-  bool cpu = false;   // run the CPU path beside it
-  bool fast = false;  // and Precision::fast
+  bool cpu = false;       // run the CPU path beside it
+  bool fast = false;      // and Precision::fast
+  bool streamed = false;  // and rows on the host
 };
 
 const char* covariance_name(gm::Covariance covariance) {
@@ -114,10 +117,10 @@ class Steps {
   CUstream_st* stream() const { return backend_.device.stream(); }
   bool fused() const { return gm::fused_fits<T>(backend_, shape_.covariance, shape_.k, shape_.d); }
 
-  void log_joint() {
+  void log_joint(Precision precision) {
     for_each_wave([&](const gm::DeviceRows<T>& rows) {
-      gm::log_joint(backend_, rows, frame_.frame(), mixture_.parameters(),
-                    wave_.responsibilities());
+      gm::log_joint(backend_, rows, frame_.frame(), mixture_.parameters(), wave_.responsibilities(),
+                    precision);
     });
   }
   // Finds responsibilities where it expects log-densities from the second time on: the work is the
@@ -128,11 +131,10 @@ class Steps {
                     static_cast<double*>(nullptr), wave_.partials());
     });
   }
-  void add_moments() { add_moments(false); }
-  void add_moments(bool scatter) {
+  void add_moments(Precision precision, bool scatter) {
     for_each_wave([&](const gm::DeviceRows<T>& rows) {
       gm::add_moments(backend_, rows, frame_.frame(), mixture_.parameters(),
-                      wave_.responsibilities(), scatter, wave_.partials());
+                      wave_.responsibilities(), scatter, wave_.partials(), precision);
     });
   }
   void expectation_maximisation() {
@@ -190,39 +192,74 @@ class Steps {
   DeviceArray<gm::UpdateStatus> status_;
 };
 
+const char* mode_of(Precision precision) { return precision == Precision::fast ? " fast" : ""; }
+
 template <class T>
 void measure_steps(const Context& context, const Shape& s, const gm::Model& model,
                    const DeviceArray<T>& rows, Results& results) {
   constexpr double kBudget = 0.5;  // seconds a step
-  const double fma = results.assumed_rate("limits.fma", sizeof(T) == 4 ? "float32" : "float64");
+  const bool wide = sizeof(T) == 8;
+  const double fma = results.assumed_rate("limits.fma", wide ? "float64" : "float32");
   const double copy = results.assumed_rate("limits.copy", "kernel, read and written");
   const double flops = gm::expectation_maximisation_cost(s.covariance, double(s.n), double(s.k),
                                                          double(s.d), sizeof(T))
                            .flops;
   const double row_bytes = double(s.n * s.d) * sizeof(T);
   Steps<T> steps(context, s, model, rows);
-  const auto add = [&](const char* step, double floor, void (Steps<T>::*run)()) {
-    Entry entry{.name = std::string("gaussian_mixture.") + step, .workload = name_of<T>(s)};
+  const auto add = [&](const char* step, double floor, const std::function<void()>& run,
+                       const char* mode = "") {
+    Entry entry{.name = std::string("gaussian_mixture.") + step, .workload = name_of<T>(s) + mode};
     entry.floor = floor;
-    entry.seconds = median_seconds(steps.stream(), kBudget, [&] { (steps.*run)(); });
+    entry.seconds = median_seconds(steps.stream(), kBudget, run);
     results.add(entry);
   };
   if (steps.fused()) {
     add("expectation_maximisation_diagonal", std::max(flops / fma, row_bytes / copy),
-        &Steps<T>::expectation_maximisation);
+        [&] { steps.expectation_maximisation(); });
   } else {
-    add("log_joint", std::max(0.5 * flops / fma, row_bytes / copy), &Steps<T>::log_joint);
-    add("normalise", kUnknown, &Steps<T>::normalise);
-    steps.log_joint();
+    const Precision plain = wide ? Precision::fp64 : Precision::fp32;
+    std::vector<Precision> precisions{plain};
+    if (s.fast) precisions.push_back(Precision::fast);
+    // Half of the iteration's products at the rate of what multiplies them.
+    const auto floor_at = [&](Precision precision) {
+      const bool fast = precision == Precision::fast;
+      const bool split = !wide && s.covariance == gm::Covariance::full;
+      const double rate =
+          split ? results.assumed_rate("limits.split_product", fast ? "bf16x3" : "tf32x3") : fma;
+      return std::max(0.5 * flops / rate, row_bytes / copy);
+    };
+    for (const Precision p : precisions) {
+      add(
+          "log_joint", floor_at(p), [&] { steps.log_joint(p); }, mode_of(p));
+    }
+    add("normalise", kUnknown, [&] { steps.normalise(); });
+    steps.log_joint(plain);
     steps.normalise();
-    add("add_moments", std::max(0.5 * flops / fma, row_bytes / copy), &Steps<T>::add_moments);
-    steps.add_moments(true);  // the update needs all of them
+    for (const Precision p : precisions) {
+      add(
+          "add_moments", floor_at(p), [&] { steps.add_moments(p, false); }, mode_of(p));
+    }
+    steps.add_moments(plain, true);  // the update needs all of them
   }
   const double records = double((s.n + kBlockRows - 1) / kBlockRows) *
                          double(gm::Layout(s.covariance, s.k, s.d).size) * sizeof(T);
-  add("add_partials", records / copy, &Steps<T>::add_partials);
-  add("maximise", kUnknown, &Steps<T>::maximise);
-  add("factorise", kUnknown, &Steps<T>::factorise);
+  add("add_partials", records / copy, [&] { steps.add_partials(); });
+  add("maximise", kUnknown, [&] { steps.maximise(); });
+  add("factorise", kUnknown, [&] { steps.factorise(); });
+}
+
+// An iteration on rows of the host, of which the device may hold no more than half: they stream
+// through the two pinned buffers in every pass.
+template <class T>
+void measure_streamed(const Shape& s, const MatrixView<const T>& rows, const gm::Model& model,
+                      Results& results) {
+  const std::int64_t bytes = s.n * s.d * static_cast<std::int64_t>(sizeof(T));
+  const Context limited({.memory_limit = bytes / 2, .device = "cuda"});
+  Entry entry{
+      .name = "gaussian_mixture.streamed_iteration", .workload = name_of<T>(s), .unit = "B/s"};
+  entry.seconds = fit_seconds<T>(limited, rows, model, 3);
+  entry.rate = double(bytes) / entry.seconds;
+  results.add(entry);
 }
 
 template <class T>
@@ -245,10 +282,11 @@ void measure(const Arguments& arguments, const Shape& s, Results& results) {
   }
   results.add(entry);
   if (s.fast) {
-    entry.workload += " fast";
+    entry.workload += mode_of(Precision::fast);
     entry.seconds = fit_seconds<T>(gpu, on_device, model, 5, Precision::fast);
     results.add(entry);
   }
+  if (s.streamed) measure_streamed<T>(s, host.view(), model, results);
   if (!arguments.quick) measure_steps<T>(gpu, s, model, rows, results);
 }
 
@@ -256,7 +294,9 @@ void measure_all(const Arguments& arguments) {
   require_device();
   Results results(arguments.floors, arguments.json);
   using enum gm::Covariance;
-  measure<float>(arguments, {diagonal, 10'000'000, 16, 32}, results);
+  measure<float>(arguments,
+                 {.covariance = diagonal, .n = 10'000'000, .d = 16, .k = 32, .streamed = true},
+                 results);
   measure<float>(arguments, {.covariance = full, .n = 1'000'000, .d = 64, .k = 64, .fast = true},
                  results);
   measure<double>(arguments, {.covariance = full, .n = 100'000, .d = 32, .k = 16, .cpu = true},

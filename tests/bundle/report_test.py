@@ -77,6 +77,18 @@ class ReportTest(unittest.TestCase):
         self.assertEqual(self.row("kernel, read and written", "copy"),
                          ["4.3 TB/s", "4 TB/s", "93 %", "2026-11-29", "c"])
 
+    def test_a_rate_is_held_against_what_the_machine_reached(self):
+        name, case = "gaussian_mixture.streamed_iteration", "diagonal 10000000x16 K=32 float32"
+        streamed = {"name": name, "case": case, "seconds": 0.016, "rate": 4e10, "unit": "B/s"}
+        self.add("a.json", result("2026-11-29", "c", [streamed]))
+        self.assertEqual(self.row(case, name)[:4],
+                         ["upload pinned host memory", "", "16 ms, 40 GB/s", "not measured"])
+        limit = {"name": "limits.upload", "case": "pinned host memory", "seconds": 5e-3,
+                 "rate": 5e10}
+        self.add("b.json", result("2026-11-29", "c", [limit]))
+        self.assertEqual(self.row(case, name)[:4],
+                         ["upload pinned host memory, 50 GB/s", "", "16 ms, 40 GB/s", "80 %"])
+
     def test_steps_without_an_aim_are_shown(self):
         self.add("a.json", result("2026-11-29", "c", [
             entry(2e-6, name="gaussian_mixture.factorise", floor_seconds=1e-6)]))
