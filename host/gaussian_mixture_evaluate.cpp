@@ -105,7 +105,7 @@ Summary<T> evaluate(const Context& context, const Model& model, const RowSource<
   const CpuBackend backend{context.threads(), context.n_threads()};
 #ifdef CULATENT_HAS_CUDA
   if (context.cuda() != nullptr) {
-    context.cuda()->activate();
+    const ActiveDevice active(*context.cuda());
     const CudaBackend cuda{*context.cuda(), context.threads(), context.n_threads()};
     const ColumnScan columns = cuda_scan_columns(context, cuda, FitRows<T>{rows, {}});
     check_values(columns);

@@ -140,7 +140,7 @@ template <class T>
 Fit fit(const Context& context, const RowSource<T>& rows, const Options& options) {
 #ifdef CULATENT_HAS_CUDA
   if (context.cuda() != nullptr) {
-    context.cuda()->activate();
+    const ActiveDevice active(*context.cuda());
     return fit_on<T, CudaEngine<T>>(context, rows, options);
   }
 #endif

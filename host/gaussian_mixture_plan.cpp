@@ -133,6 +133,7 @@ Plan plan(const Context& context, const RowSource<T>& rows, const Options& optio
   result.n_workers = context.n_threads();
 #ifdef CULATENT_HAS_CUDA
   if (cuda) {
+    const ActiveDevice active(*context.cuda());
     CudaEngine<T>::plan(context, rows, options, result);
     fixed += result.host_bytes;  // pinned
   }

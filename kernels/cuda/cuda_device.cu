@@ -50,7 +50,7 @@ using device::check;
 
 CudaDevice::CudaDevice(int ordinal, CUstream_st* stream, std::int64_t memory_limit)
     : ordinal_(ordinal), stream_(stream), memory_limit_(memory_limit) {
-  activate();
+  const ActiveDevice active(*this);
   int value = 0;
   check(cudaDeviceGetAttribute(&value, cudaDevAttrMultiProcessorCount, ordinal), "device query");
   n_multiprocessors_ = value;
@@ -73,12 +73,23 @@ CudaDevice::CudaDevice(int ordinal, CUstream_st* stream, std::int64_t memory_lim
 }
 
 CudaDevice::~CudaDevice() {
+  int before = ordinal_;
+  static_cast<void>(cudaGetDevice(&before));
   static_cast<void>(cudaSetDevice(ordinal_));
   static_cast<void>(cudaStreamDestroy(copy_stream_));
   if (owns_stream_) static_cast<void>(cudaStreamDestroy(stream_));
+  if (before != ordinal_) static_cast<void>(cudaSetDevice(before));
 }
 
-void CudaDevice::activate() const { check(cudaSetDevice(ordinal_), "cudaSetDevice"); }
+ActiveDevice::ActiveDevice(const CudaDevice& device) {
+  check(cudaGetDevice(&before_), "cudaGetDevice");
+  changed_ = before_ != device.ordinal();
+  if (changed_) check(cudaSetDevice(device.ordinal()), "cudaSetDevice");
+}
+
+ActiveDevice::~ActiveDevice() {
+  if (changed_) static_cast<void>(cudaSetDevice(before_));
+}
 
 std::int64_t CudaDevice::free_bytes() const {
   std::size_t free = 0, total = 0;

@@ -28,15 +28,13 @@ class CudaDevice {
   std::int64_t memory_limit() const { return memory_limit_; }
   std::int64_t used_bytes() const { return used_bytes_; }
   std::int64_t peak_bytes() const { return peak_bytes_; }
-  /// Bytes that can still be had: under the limit, and free on the device.
+  /// Bytes that can still be had: under the limit, and free on the device, which must be active.
   std::int64_t free_bytes() const;
   /// Whether kernels on this device may be given `data`: its own memory, or managed memory.
   bool holds(const void* data) const;
   /// Whether `data` is memory of a device that host code cannot touch.
   static bool is_device_memory(const void* data);
 
-  /// Makes this the calling thread's device. Every public call that works on it begins so.
-  void activate() const;
   /// Device memory, 256-byte aligned, contents undefined. Throws out_of_memory with `what` in it.
   void* allocate(std::int64_t bytes, const char* what);
   void release(void* data, std::int64_t bytes) noexcept;
@@ -59,6 +57,21 @@ class CudaDevice {
   std::int64_t memory_limit_ = 0;
   std::int64_t used_bytes_ = 0;
   std::int64_t peak_bytes_ = 0;
+};
+
+/// Makes a device the calling thread's for as long as this lives, then what was before is again.
+/// Every public call that works on a device begins so.
+class ActiveDevice {
+ public:
+  /// Throws device_error.
+  explicit ActiveDevice(const CudaDevice& device);
+  ~ActiveDevice();
+  ActiveDevice(const ActiveDevice&) = delete;
+  ActiveDevice& operator=(const ActiveDevice&) = delete;
+
+ private:
+  int before_ = 0;
+  bool changed_ = false;
 };
 
 /// An array in the memory of a device that outlives it. Elements are not initialised.
