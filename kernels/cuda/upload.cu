@@ -10,13 +10,14 @@ using device::check;
 
 UploadLane::UploadLane(CudaDevice& device, std::int64_t bytes) : device_(device) {
   const cudaError_t status = cudaMallocHost(&host_, static_cast<std::size_t>(bytes));
-  if (status != cudaSuccess) {
+  if (status == cudaErrorMemoryAllocation) {
     static_cast<void>(cudaGetLastError());
     throw out_of_memory("an upload buffer needs " + std::to_string(bytes) +
                             " bytes of pinned host memory, they cannot be had",
                         "cuda:" + std::to_string(device.ordinal()),
                         "use fewer rows a chunk (--chunk-rows)");
   }
+  check(status, "cudaMallocHost");
   const bool made = cudaEventCreateWithFlags(&sent_, cudaEventDisableTiming) == cudaSuccess &&
                     cudaEventCreateWithFlags(&consumed_, cudaEventDisableTiming) == cudaSuccess;
   if (made) return;

@@ -18,7 +18,7 @@ namespace culatent {
 ///     lane.consumed();                   // the next send waits for them
 class UploadLane {
  public:
-  /// Throws out_of_memory.
+  /// Throws out_of_memory; device_error when the device has failed before.
   UploadLane(CudaDevice& device, std::int64_t bytes);
   ~UploadLane();
   UploadLane(const UploadLane&) = delete;

@@ -3,6 +3,7 @@
 
 #include "culatent/error.hpp"
 #include "culatent/gaussian_mixture.hpp"
+#include "kernels/cuda/upload.hpp"
 #include "simt/simt.hpp"
 #include "tests/core/planted.hpp"
 #include "tests/cuda/cuda_test.hpp"
@@ -64,6 +65,17 @@ TEST_F(CudaFailures, AnyLaunchThatFailsIsADeviceErrorAndLosesNothing) {
     EXPECT_EQ(simt::live_allocations(), live) << "launch " << i << " leaks";
   }
   EXPECT_EQ(fit(context, gm::Covariance::full).n_iter, 1);
+}
+
+// Whatever else failed before is not a lack of memory.
+TEST_F(CudaFailures, AnUploadBufferOnADeviceThatIsGoneIsADeviceError) {
+  CudaDevice& device = backend().device;
+  simt::fail_allocation(1);
+  EXPECT_THROW(UploadLane(device, 4096), out_of_memory);
+  simt::set_device_count(0);
+  EXPECT_THROW(UploadLane(device, 4096), device_error);
+  simt::set_device_count(1);
+  UploadLane(device, 4096);
 }
 
 TEST_F(CudaFailures, WithoutADeviceTheReasonIsTold) {
