@@ -15,10 +15,20 @@
 namespace culatent::gaussian_mixture {
 namespace {
 
+// What the bits of a fit depend on beside its options: the kind of device, and the precision that
+// it computes in, which is not always the one that was asked for.
+template <class T>
+std::string arithmetic_of(const Context& context, const Options& o) {
+  const bool cuda = context.cuda() != nullptr;
+  const bool fast =
+      cuda && sizeof(T) == 4 && o.covariance == Covariance::full && o.precision == Precision::fast;
+  return std::string(cuda ? "cuda" : "cpu") + (sizeof(T) == 8 ? " fp64" : fast ? " fast" : " fp32");
+}
+
 // What must be the same for a checkpoint to be gone on from.
-std::string identity_of(const Options& o, const DataSummary& data) {
-  std::string text = std::to_string(o.n_components) + " " + name(o.covariance) + " " +
-                     std::to_string(o.max_iter) + " " + name(o.init) + " " +
+std::string identity_of(const std::string& arithmetic, const Options& o, const DataSummary& data) {
+  std::string text = arithmetic + " " + std::to_string(o.n_components) + " " + name(o.covariance) +
+                     " " + std::to_string(o.max_iter) + " " + name(o.init) + " " +
                      std::to_string(o.n_init) + " " + name(o.collapse) + " " +
                      std::to_string(o.missing) + " " + std::to_string(data.fingerprint);
   const auto mix = [&](const double* values, std::size_t count) {
@@ -117,7 +127,8 @@ Fit fit_on(const Context& context, const RowSource<T>& rows, const Options& opti
   const bool complete_start = !options.start.covariances.empty();
   const LoopOptions loop{options.max_iter, complete_start ? 1 : options.n_init, options.seed,
                          options.checkpoint};
-  auto result = FitLoop(context, loop, steps, begin).run(identity_of(options, data));
+  auto result = FitLoop(context, loop, steps, begin)
+                    .run(identity_of(arithmetic_of<T>(context, options), options, data));
   Fit fit;
   fit.model = std::move(result.run.model);
   fit.trace = std::move(result.run.trace);

@@ -240,6 +240,33 @@ TEST_F(GaussianMixtureOnDevice, GoesOnFromACheckpointToTheSameBits) {
   std::filesystem::remove(path);
 }
 
+// Their bits are not those of the fit that would go on.
+TEST_F(GaussianMixtureOnDevice, RefusesACheckpointOfOtherArithmetic) {
+  const Matrix<float> rows = planted_rows<float>(300, 3);
+  const std::string path =
+      testing::TempDir() + "culatent_cuda_arithmetic_" + std::to_string(getpid()) + ".state";
+  gm::Options options{.n_components = 3,
+                      .max_iter = 3,
+                      .tol = 0.0,
+                      .init = gm::Init::random,
+                      .seed = 1,
+                      .checkpoint = {.path = path, .every_iterations = 1, .resume = true}};
+  const auto fit = [&](const char* device, std::optional<Precision> precision) {
+    options.precision = precision;
+    return gm::fit<float>(Context({.device = device}), rows.view(), options);
+  };
+  fit("cuda", {});
+  EXPECT_THROW(fit("cuda", Precision::fast), data_error);
+  EXPECT_THROW(fit("cpu", {}), data_error);
+  // What was asked for in other words is the same.
+  EXPECT_EQ(fit("cuda", Precision::fp32).n_iter, 3);
+  std::filesystem::remove(path);
+  fit("cpu", Precision::fast);
+  EXPECT_THROW(fit("cuda", Precision::fast), data_error);
+  EXPECT_EQ(fit("cpu", {}).n_iter, 3);
+  std::filesystem::remove(path);
+}
+
 // 26 features: wide enough for the tensor cores.
 TEST_F(GaussianMixtureOnDevice, KeepsToTheBoundOfItsPrecision) {
   const Matrix<float> rows = planted_rows<float>(300, 26);
