@@ -1,7 +1,10 @@
+#include <algorithm>
 #include <cmath>
+#include <memory>
 
 #include "culatent/error.hpp"
 #include "host/gaussian_mixture_cuda.hpp"
+#include "kernels/cuda/download.hpp"
 
 namespace culatent::gaussian_mixture {
 namespace {
@@ -12,27 +15,40 @@ constexpr std::int64_t kSize = static_cast<std::int64_t>(sizeof(T));
 std::int64_t blocks_of(std::int64_t n_rows) { return (n_rows + kBlockRows - 1) / kBlockRows; }
 
 // Where the results of a wave go on their way to the caller: straight to the caller's device
-// memory, or through arrays of a wave's size to the host's.
+// memory, or to the host's through a wave's arrays and a pinned buffer, of which there are two: one
+// wave is computed while the one before is copied and the one before that is given to the caller.
 template <class T>
 class WaveOutputs {
  public:
-  WaveOutputs(CudaDevice& device, std::int64_t wave_rows, std::int64_t n_components,
-              const Outputs<T>& outputs)
-      : n_components_(n_components), outputs_(outputs) {
+  WaveOutputs(const CudaBackend& backend, std::int64_t wave_rows, std::int64_t n_rows,
+              std::int64_t n_components, const Outputs<T>& outputs)
+      : backend_(backend), n_components_(n_components), outputs_(outputs) {
     if (outputs.space == MemorySpace::device) return;
-    if (!outputs.log_prob.empty()) log_prob_ = DeviceArray<T>(device, wave_rows, "results");
-    if (outputs.responsibilities.data != nullptr) {
-      responsibilities_ =
-          DeviceArray<T>(device, checked_product(wave_rows, n_components), "results");
-    }
-    if (!outputs.labels.empty()) {
-      labels_ = DeviceArray<std::int32_t>(device, wave_rows, "results");
+    CudaDevice& device = backend.device;
+    for (int i = 0; i < (wave_rows < n_rows ? 2 : 1); ++i) {
+      Lane& lane = lanes_[i];
+      if (!outputs.log_prob.empty()) lane.log_prob = DeviceArray<T>(device, wave_rows, "results");
+      if (outputs.responsibilities.data != nullptr) {
+        lane.responsibilities =
+            DeviceArray<T>(device, checked_product(wave_rows, n_components), "results");
+      }
+      if (!outputs.labels.empty()) {
+        lane.labels = DeviceArray<std::int32_t>(device, wave_rows, "results");
+      }
+      const std::int64_t bytes = lane.end();
+      if (bytes > 0) lane.download = std::make_unique<DownloadLane>(device, bytes);
     }
   }
 
-  DeviceOutputs<T> at(std::int64_t first) const {
+  // Where the results of a wave that begins at row `first` go. Waits for the wave before the last.
+  DeviceOutputs<T> begin(std::int64_t first) {
     if (outputs_.space == MemorySpace::host) {
-      return {log_prob_.data(), responsibilities_.data(), n_components_, labels_.data()};
+      if (lanes_[1].download != nullptr) turn_ = 1 - turn_;
+      Lane& lane = lanes_[turn_];
+      deliver(lane);
+      lane.first = first;
+      return {lane.log_prob.data(), lane.responsibilities.data(), n_components_,
+              lane.labels.data()};
     }
     DeviceOutputs<T> out;
     const auto row = static_cast<std::size_t>(first);
@@ -45,30 +61,70 @@ class WaveOutputs {
     return out;
   }
 
-  // Waits when results go to the host.
-  void finish(std::int64_t first, std::int64_t n_rows) {
-    if (outputs_.space == MemorySpace::device) return;
-    const auto row = static_cast<std::size_t>(first);
-    if (log_prob_.size() > 0) log_prob_.download(outputs_.log_prob.data() + row, n_rows);
-    if (labels_.size() > 0) labels_.download(outputs_.labels.data() + row, n_rows);
-    if (responsibilities_.size() == 0) return;
-    const MatrixView<T> target = outputs_.responsibilities.slice(first, n_rows);
-    if (target.stride == target.cols) {
-      responsibilities_.download(target.data, n_rows * n_components_);
-      return;
-    }
-    Matrix<T> packed(n_rows, n_components_);
-    responsibilities_.download(packed.data(), packed.size());
-    for (std::int64_t i = 0; i < n_rows; ++i) {
-      std::copy_n(&packed(i, 0), n_components_, target.row(i));
-    }
+  // Sends what the launches since begin() write on its way.
+  void send(std::int64_t n_rows) {
+    Lane& lane = lanes_[turn_];
+    if (lane.download == nullptr) return;
+    lane.n_rows = n_rows;
+    const auto fetch = [&](const auto& array, std::int64_t offset, std::int64_t count) {
+      if (array.size() == 0) return;
+      lane.download->fetch(array.data(), offset, count * std::int64_t{sizeof(*array.data())});
+    };
+    fetch(lane.responsibilities, 0, n_rows * n_components_);
+    fetch(lane.log_prob, lane.log_prob_at(), n_rows);
+    fetch(lane.labels, lane.labels_at(), n_rows);
+  }
+
+  // Waits until the caller has everything.
+  void finish() {
+    deliver(lanes_[1 - turn_]);
+    deliver(lanes_[turn_]);
   }
 
  private:
+  // A wave's results on the device, then in pinned memory: responsibilities, log_prob, labels.
+  struct Lane {
+    std::int64_t log_prob_at() const { return responsibilities.size() * kSize<T>; }
+    std::int64_t labels_at() const { return log_prob_at() + log_prob.size() * kSize<T>; }
+    std::int64_t end() const { return labels_at() + labels.size() * kSize<std::int32_t>; }
+
+    DeviceArray<T> log_prob, responsibilities;
+    DeviceArray<std::int32_t> labels;
+    std::unique_ptr<DownloadLane> download;  // gone before the arrays that it reads
+    std::int64_t first = 0, n_rows = 0;      // of a wave that the caller has not got yet
+  };
+
+  void deliver(Lane& lane) {
+    if (lane.n_rows == 0) return;
+    const auto* const from = static_cast<const char*>(lane.download->host());
+    const auto* const resp = reinterpret_cast<const T*>(from);
+    const auto* const log_prob = reinterpret_cast<const T*>(from + lane.log_prob_at());
+    const auto* const labels = reinterpret_cast<const std::int32_t*>(from + lane.labels_at());
+    backend_.threads.parallel_for(
+        blocks_of(lane.n_rows), backend_.n_workers, [&](std::int64_t block, int) {
+          const std::int64_t begin = block * kBlockRows;
+          const std::int64_t end = std::min(lane.n_rows, begin + kBlockRows);
+          const std::int64_t to = lane.first + begin;
+          if (!outputs_.log_prob.empty()) {
+            std::copy(log_prob + begin, log_prob + end, outputs_.log_prob.data() + to);
+          }
+          if (!outputs_.labels.empty()) {
+            std::copy(labels + begin, labels + end, outputs_.labels.data() + to);
+          }
+          if (outputs_.responsibilities.data == nullptr) return;
+          for (std::int64_t i = begin; i < end; ++i) {
+            std::copy_n(resp + i * n_components_, n_components_,
+                        outputs_.responsibilities.row(lane.first + i));
+          }
+        });
+    lane.n_rows = 0;
+  }
+
+  const CudaBackend backend_;
   std::int64_t n_components_;
   const Outputs<T>& outputs_;
-  DeviceArray<T> log_prob_, responsibilities_;
-  DeviceArray<std::int32_t> labels_;
+  Lane lanes_[2];
+  int turn_ = 0;
 };
 
 }  // namespace
@@ -107,8 +163,10 @@ UpdateStatus cuda_expectation(const Context& context, const CudaBackend& backend
       affordable<T>(model.covariance, d, Precision::fp32, status.offset_ratio).whitening;
   const FitRows<T> fit_rows{rows, {}};
   // One pass: nothing is gained by keeping the rows.
-  DeviceFeed<T> feed(backend, fit_rows, DeviceFeed<T>::shape(context, rows, false, 0));
-  WaveOutputs<T> results(device, wave.wave_rows(), k, outputs);
+  const auto shape = DeviceFeed<T>::shape(context, rows, false, 0);
+  DeviceFeed<T> feed(backend, fit_rows, shape);
+  WaveOutputs<T> results(backend, std::min(wave.wave_rows(), shape.chunk_rows), rows.rows(), k,
+                         outputs);
   sums.fill_zero();
   for_each_wave(feed, wave.wave_rows(), [&](const DeviceRows<T>& part, std::int64_t first) {
     log_joint(backend, part, device_frame.frame(), mixture.parameters(), wave.responsibilities(),
@@ -118,9 +176,10 @@ UpdateStatus cuda_expectation(const Context& context, const CudaBackend& backend
     add_partials(backend, wave.partials().heads, blocks_of(part.n_rows), layout.sums, layout.sums,
                  sums.data());
     write_outputs(backend, part.n_rows, k, wave.responsibilities(), wave.log_prob(),
-                  results.at(first));
-    results.finish(first, part.n_rows);
+                  results.begin(first));
+    results.send(part.n_rows);
   });
+  results.finish();
   round_sums(backend, sums.data(), layout.sums, values.data());
   std::vector<double> host_values(static_cast<std::size_t>(layout.sums));
   values.download(host_values.data(), layout.sums);

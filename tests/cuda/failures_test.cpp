@@ -52,6 +52,35 @@ TEST_F(CudaFailures, AnyAllocationThatFailsIsOutOfMemoryAndLosesNothing) {
   }
 }
 
+TEST_F(CudaFailures, AnyAllocationOfResultsThatFailsIsOutOfMemoryAndLosesNothing) {
+  const gm::Model model = planted::model(gm::Covariance::full, 2, 3, 3.0, 1);
+  Matrix<float> rows(2500, 3);  // three pieces
+  gm::sample<float>(Context(), model, 1, 0, rows.view());
+  const MatrixRows<float> source(rows.view());
+  const Context context({.chunk_rows = kBlockRows, .device = "cuda"});
+  std::vector<float> log_prob(2500);
+  std::vector<std::int32_t> labels(2500);
+  Matrix<float> resp(2500, 2);
+  const gm::Outputs<float> outputs{
+      .log_prob = log_prob, .responsibilities = resp.view(), .labels = labels};
+  const std::uint64_t live = simt::live_allocations(), handles = simt::live_handles();
+  const std::uint64_t before = simt::allocations();
+  static_cast<void>(gm::evaluate<float>(context, model, source, outputs));
+  const std::uint64_t needed = simt::allocations() - before;
+  const std::vector<float> whole = log_prob;
+  ASSERT_GT(needed, 10u);
+  for (std::uint64_t i = 1; i <= needed; ++i) {
+    simt::fail_allocation(i);
+    EXPECT_THROW(gm::evaluate<float>(context, model, source, outputs), out_of_memory)
+        << "allocation " << i;
+    simt::fail_allocation(0);
+    EXPECT_EQ(simt::live_allocations(), live) << "allocation " << i << " leaks";
+    EXPECT_EQ(simt::live_handles(), handles) << "allocation " << i << " leaks";
+  }
+  static_cast<void>(gm::evaluate<float>(context, model, source, outputs));
+  EXPECT_EQ(log_prob, whole) << "the context is not what it was";
+}
+
 TEST_F(CudaFailures, AnyLaunchThatFailsIsADeviceErrorAndLosesNothing) {
   const Context context({.device = "cuda"});
   const std::uint64_t launches = simt::stats().launches;
