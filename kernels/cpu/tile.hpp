@@ -6,6 +6,7 @@
 
 #include "culatent/matrix.hpp"
 #include "kernels/backend.hpp"
+#include "kernels/cpu/simd.hpp"
 
 /// Row tiles of the CPU path: feature-major, so that vectors run over rows.
 namespace culatent::cpu {
@@ -19,25 +20,50 @@ inline std::int64_t round_up(std::int64_t n, std::int64_t multiple) {
   return (n + multiple - 1) / multiple * multiple;
 }
 
+// The transpose of kLanes rows and features, in registers.
+template <class T>
+void stage_square(const T* rows, std::int64_t stride, typename Simd<T>::Vec scale,
+                  typename Simd<T>::Vec offset, T* tile) {
+  using S = Simd<T>;
+  typename S::Vec x[S::kLanes];
+#pragma GCC unroll 8
+  for (int i = 0; i < S::kLanes; ++i) {
+    const typename S::Vec value = S::load(rows + i * stride) * scale - offset;
+    x[i] = value == value ? value : typename S::Vec{};
+  }
+  S::transpose(x);
+#pragma GCC unroll 8
+  for (int j = 0; j < S::kLanes; ++j) S::store(tile + j * kTileStride, x[j]);
+}
+
 /// tile[j * kTileStride + i] = (rows(i, j) − centre_j) * scale_j, zero beyond the last row.
 /// A NaN (a missing value) becomes 0, the centre.
 template <class T>
 void stage(MatrixView<const T> rows, const Frame& frame, T* tile) {
-  constexpr int kGroup = 8;  // rows read together, so that stores are whole vectors
-  for (std::int64_t first = 0; first < kTileRows; first += kGroup) {
-    const std::int64_t count = std::clamp<std::int64_t>(rows.rows - first, 0, kGroup);
-    for (std::int64_t j = 0; j < rows.cols; ++j) {
-      T* out = tile + j * kTileStride + first;
-      const T scale = static_cast<T>(frame.scale[static_cast<std::size_t>(j)]);
-      const T offset = static_cast<T>(frame.centre[static_cast<std::size_t>(j)]) * scale;
-      T values[kGroup] = {};
-      for (std::int64_t i = 0; i < count; ++i) {
-        // Scaled before it is shifted: the difference of two values near the largest would
-        // overflow. The scale is a power of two, so nothing is lost.
-        const T value = rows(first + i, j) * scale - offset;
-        values[i] = std::isnan(value) ? T{0} : value;
+  using S = Simd<T>;
+  for (std::int64_t first = 0; first < rows.cols; first += S::kLanes) {
+    const std::int64_t count = std::min<std::int64_t>(S::kLanes, rows.cols - first);
+    T scale[S::kLanes] = {}, offset[S::kLanes] = {};
+    for (std::int64_t j = 0; j < count; ++j) {
+      scale[j] = static_cast<T>(frame.scale[static_cast<std::size_t>(first + j)]);
+      // Scaled before it is shifted: the difference of two values near the largest would
+      // overflow. The scale is a power of two, so nothing is lost.
+      offset[j] = static_cast<T>(frame.centre[static_cast<std::size_t>(first + j)]) * scale[j];
+    }
+    T* out = tile + first * kTileStride;
+    std::int64_t row = 0;
+    if (count == S::kLanes) {
+      for (; row + S::kLanes <= rows.rows; row += S::kLanes) {
+        stage_square(rows.row(row) + first, rows.stride, S::load(scale), S::load(offset),
+                     out + row);
       }
-      std::copy(values, values + kGroup, out);
+    }
+    for (std::int64_t j = 0; j < count; ++j) {
+      for (std::int64_t i = row; i < rows.rows; ++i) {
+        const T value = rows(i, first + j) * scale[j] - offset[j];
+        out[j * kTileStride + i] = std::isnan(value) ? T{0} : value;
+      }
+      std::fill(out + j * kTileStride + rows.rows, out + j * kTileStride + kTileRows, T{0});
     }
   }
 }
