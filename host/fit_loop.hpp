@@ -68,7 +68,7 @@ std::uint64_t draw_seed();
 ///     void start(Run&, seed, proceed)         run.model = where this restart begins;
 ///     proceed(value)
 ///                                             after each pass of a costly start may end it
-///     void load(const Run&)                   goes on from run.model
+///     void load(const Run&, seed)             goes on from run.model; the seed is start()'s
 ///     Entry pass(const Run&)                  one look at all rows; throws when not finite
 ///     double objective(const Entry&)
 ///     bool better(double, double)             the first objective is better than the second
@@ -171,7 +171,7 @@ void FitLoop<Steps>::checkpoint(const Run& run) {
 // From run.model until it converges, max_iter, or the observer stops it.
 template <class Steps>
 void FitLoop<Steps>::iterate(Run& run) {
-  steps_.load(run);
+  steps_.load(run, random::restart_seed(seed_, run.restart));
   for (;;) {
     const Clock::time_point begin = Clock::now();
     const auto entry = steps_.pass(run);

@@ -62,7 +62,7 @@ class Steps {
     const InitContext<T, Engine> init{host_, rows_, frame_, options_, engine_, proceed};
     run.model = initial_model(init, seed, run.n_repairs);
   }
-  void load(const Run& run) { engine_.load(run.model); }
+  void load(const Run& run, std::uint64_t) { engine_.load(run.model); }
   TraceEntry pass(const Run& run) {
     const TraceEntry entry = engine_.pass();
     if (!std::isfinite(entry.log_likelihood) || !std::isfinite(entry.elbo)) {

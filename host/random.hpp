@@ -19,6 +19,8 @@ enum class Stream : std::uint32_t {
   responsibilities = 3,  ///< random initial responsibilities
   sample_component = 4,
   sample_normal = 5,
+  seed_round = 6,  ///< k-means||: rows that become candidates
+  batch = 7,       ///< rows of mini-batches
 };
 
 /// Four independent 32-bit words.

@@ -28,17 +28,23 @@ struct FitRows {
   double weight_scale = 1.0;
 };
 
-/// The loop that every row model is fitted by: sums = total over chunks and processes of
+/// Calls visit(chunk) for all rows, in order.
+template <class T, class Visit>
+void for_each_chunk(const Context& context, const FitRows<T>& rows, Visit&& visit) {
+  const std::int64_t step = chunk_rows(context);
+  for (std::int64_t first = 0; first < rows.source.rows(); first += step) {
+    const std::int64_t count = std::min(step, rows.source.rows() - first);
+    visit(RowChunk<T>{rows.source, first, count, rows.weights, rows.weight_scale});
+  }
+}
+
+/// The pass that every row model is fitted by: sums = total over chunks and processes of
 /// pass(chunk).
 template <class T, class Pass>
 void row_pass(const Context& context, const Communicator& communicator, const FitRows<T>& rows,
               ExactSums& sums, Pass&& pass) {
   sums.clear();
-  const std::int64_t step = chunk_rows(context);
-  for (std::int64_t first = 0; first < rows.source.rows(); first += step) {
-    const std::int64_t count = std::min(step, rows.source.rows() - first);
-    pass(RowChunk<T>{rows.source, first, count, rows.weights, rows.weight_scale});
-  }
+  for_each_chunk(context, rows, pass);
   communicator.sum(sums);
 }
 

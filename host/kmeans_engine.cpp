@@ -1,0 +1,180 @@
+#include "host/kmeans_engine.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <mutex>
+#include <numeric>
+#include <queue>
+
+#include "host/row_pass.hpp"
+#include "kernels/cpu/distance.hpp"
+#include "kernels/cpu/tile.hpp"
+
+namespace culatent::kmeans {
+namespace {
+
+struct Far {
+  double distance;
+  std::int64_t row;
+  bool operator<(const Far& other) const {  // farther first
+    return distance > other.distance || (distance == other.distance && row < other.row);
+  }
+};
+
+}  // namespace
+
+template <class T>
+CpuEngine<T>::CpuEngine(const Context& context, const Plan& plan, const FitRows<T>& rows,
+                        const Coordinates& coordinates, const FixedPoint& fixed,
+                        std::int64_t n_clusters)
+    : context_(context),
+      backend_{context.threads(), plan.n_workers},
+      rows_(rows),
+      coordinates_(coordinates),
+      fixed_(fixed),
+      assignment_(backend_, n_clusters, rows.source.cols(), rows.source.in_place(), &fixed) {}
+
+template <class T>
+DataSummary CpuEngine<T>::scan(const Context& context, const Plan& plan, const RowSource<T>& rows,
+                               std::span<const double> weights, const ScanOptions& options) {
+  return culatent::scan(context, CpuBackend{context.threads(), plan.n_workers}, rows, weights,
+                        options);
+}
+
+template <class T>
+void CpuEngine<T>::pass(const Matrix<T>& centroids, Labels* labels, Statistics& statistics) {
+  assignment_.set_centroids(coordinates_, centroids);
+  statistics.clear();
+  for_each_chunk(context_, rows_, [&](const RowChunk<T>& chunk) {
+    assign(backend_, assignment_, chunk, coordinates_, fixed_, labels, statistics);
+  });
+}
+
+template <class T>
+Matrix<T> CpuEngine<T>::gather(std::span<const std::int64_t> rows,
+                               std::vector<double>& weights) const {
+  const auto n = static_cast<std::int64_t>(rows.size());
+  const std::int64_t d = rows_.source.cols();
+  Matrix<T> gathered(n, d);
+  weights.resize(rows.size());
+  const RowChunk<T> all{rows_.source, 0, rows_.source.rows(), rows_.weights, rows_.weight_scale};
+  const std::int64_t n_blocks = (n + kBlockRows - 1) / kBlockRows;
+  backend_.threads.parallel_for(n_blocks, backend_.n_workers, [&](std::int64_t block, int) {
+    const std::int64_t end = std::min(n, (block + 1) * kBlockRows);
+    for (std::int64_t i = block * kBlockRows; i < end; ++i) {
+      const std::int64_t row = rows[static_cast<std::size_t>(i)];
+      const MatrixView<T> target = gathered.view().slice(i, 1);
+      const MatrixView<const T> read = rows_.source.read(row, target);
+      if (read.data != target.data) std::copy_n(read.data, d, target.data);
+      weights[static_cast<std::size_t>(i)] = all.weight(row);
+    }
+  });
+  return gathered;
+}
+
+template <class T>
+void CpuEngine<T>::pass_batch(std::span<const std::int64_t> rows, const Matrix<T>& centroids,
+                              Statistics& statistics) {
+  std::vector<double> weights;
+  const Matrix<T> batch = gather(rows, weights);
+  const MatrixRows<T> source(batch.view());
+  assignment_.set_centroids(coordinates_, centroids);
+  statistics.clear();
+  assign(backend_, assignment_, RowChunk<T>{source, 0, source.rows(), weights, 1.0}, coordinates_,
+         fixed_, nullptr, statistics);
+}
+
+template <class T>
+std::vector<std::int64_t> CpuEngine<T>::farthest(const Matrix<T>& centroids, std::int64_t count,
+                                                 std::span<const std::int64_t> among) {
+  std::vector<double> weights;
+  Matrix<T> batch;
+  if (!among.empty()) batch = gather(among, weights);
+  const MatrixRows<T> batch_rows(batch.view());
+  const FitRows<T> some{batch_rows, weights, 1.0};
+  const FitRows<T>& looked_at = among.empty() ? rows_ : some;
+  assignment_.set_centroids(coordinates_, centroids);
+  std::priority_queue<Far> kept;  // the least far on top
+  std::vector<T> distances(static_cast<std::size_t>(kBlockRows * 64));
+  ExactSums inertia(1);
+  const std::int64_t n = looked_at.source.rows();
+  const auto step = static_cast<std::int64_t>(distances.size());
+  for (std::int64_t first = 0; first < n; first += step) {
+    const RowChunk<T> chunk{looked_at.source, first, std::min(step, n - first), looked_at.weights,
+                            looked_at.weight_scale};
+    Nearest<T> out;
+    out.squared_distances = distances.data();
+    find_nearest(backend_, assignment_, chunk, coordinates_, out, inertia);
+    for (std::int64_t i = 0; i < chunk.count; ++i) {
+      const auto distance = static_cast<double>(distances[static_cast<std::size_t>(i)]);
+      if (distance <= 0.0 || chunk.weight(first + i) <= 0.0) continue;
+      kept.push({distance, first + i});
+      if (static_cast<std::int64_t>(kept.size()) > count) kept.pop();
+    }
+  }
+  std::vector<std::int64_t> rows(kept.size());
+  for (std::size_t i = rows.size(); i-- > 0; kept.pop()) {
+    const std::int64_t row = kept.top().row;
+    rows[i] = among.empty() ? row : among[static_cast<std::size_t>(row)];
+  }
+  return rows;
+}
+
+template <class T>
+std::vector<double> CpuEngine<T>::weights_near(const Matrix<T>& candidates) {
+  CpuAssignment<T> assignment(backend_, candidates.rows(), candidates.cols(),
+                              rows_.source.in_place(), &fixed_);
+  assignment.set_centroids(coordinates_, candidates);
+  Statistics statistics(fixed_, candidates.rows());
+  for_each_chunk(context_, rows_, [&](const RowChunk<T>& chunk) {
+    assign(backend_, assignment, chunk, coordinates_, fixed_, nullptr, statistics);
+  });
+  std::vector<double> weights;
+  for (std::int64_t k = 0; k < candidates.rows(); ++k)
+    weights.push_back(statistics.count(fixed_, k));
+  return weights;
+}
+
+template <class T>
+Matrix<T> CpuEngine<T>::fetch(std::span<const std::int64_t> rows) const {
+  std::vector<double> weights;
+  Matrix<T> result = gather(rows, weights);
+  for (std::int64_t i = 0; i < result.rows(); ++i) {
+    T square{};
+    for (std::int64_t j = 0; j < result.cols(); ++j) {
+      const auto c = static_cast<std::size_t>(j);
+      const T scale = static_cast<T>(coordinates_.frame.scale[c]);
+      T& value = result(i, j);
+      value = value * scale - static_cast<T>(coordinates_.frame.centre[c]) * scale;
+      square += value * value;
+    }
+    if (!coordinates_.unit_length || square <= T{0}) continue;
+    const T factor = T{1} / std::sqrt(square);
+    for (std::int64_t j = 0; j < result.cols(); ++j) result(i, j) *= factor;
+  }
+  return result;
+}
+
+template <class T>
+void CpuEngine<T>::lower(const Matrix<T>& candidates, std::span<T> least,
+                         std::span<double> potentials) {
+  for_each_chunk(context_, rows_, [&](const RowChunk<T>& chunk) {
+    lower_distances(backend_, assignment_, chunk, coordinates_, candidates, least, potentials);
+  });
+}
+
+template <class T>
+std::vector<double> CpuEngine<T>::try_out(const Matrix<T>& candidates, std::span<const T> least) {
+  ExactSums sums(candidates.rows());
+  for_each_chunk(context_, rows_, [&](const RowChunk<T>& chunk) {
+    try_candidates(backend_, assignment_, chunk, coordinates_, candidates, least, sums);
+  });
+  std::vector<double> potentials(static_cast<std::size_t>(candidates.rows()));
+  sums.round(potentials);
+  return potentials;
+}
+
+template class CpuEngine<float>;
+template class CpuEngine<double>;
+
+}  // namespace culatent::kmeans

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "host/kmeans_method.hpp"
+
+namespace culatent::kmeans {
+
+/// The rows of a fit on the CPU, and what its loop asks of them. Centroids and candidates are in
+/// the coordinates, [count, D].
+template <class T>
+class CpuEngine {
+ public:
+  /// What is passed must outlive the engine.
+  CpuEngine(const Context& context, const Plan& plan, const FitRows<T>& rows,
+            const Coordinates& coordinates, const FixedPoint& fixed, std::int64_t n_clusters);
+
+  static DataSummary scan(const Context& context, const Plan& plan, const RowSource<T>& rows,
+                          std::span<const double> weights, const ScanOptions& options);
+
+  /// One look at all rows; `labels` (may be null) are those of the pass before.
+  void pass(const Matrix<T>& centroids, Labels* labels, Statistics& statistics);
+  /// One look at the rows of a mini-batch.
+  void pass_batch(std::span<const std::int64_t> rows, const Matrix<T>& centroids,
+                  Statistics& statistics);
+  /// Of all rows, or of `among` when that is not empty, those of positive weight that are farthest
+  /// from their nearest centroid: at most `count`, farthest first, lower rows first on ties, none
+  /// that lies on it.
+  std::vector<std::int64_t> farthest(const Matrix<T>& centroids, std::int64_t count,
+                                     std::span<const std::int64_t> among);
+  /// [K] weight of the rows that are nearest to each candidate, of which there may be many.
+  std::vector<double> weights_near(const Matrix<T>& candidates);
+  /// Rows in the coordinates.
+  Matrix<T> fetch(std::span<const std::int64_t> rows) const;
+
+  /// least_i = min(least_i, |x'_i − candidate|²) for all rows and candidates. `potentials` receives
+  /// sum w least of every block of kBlockRows rows.
+  void lower(const Matrix<T>& candidates, std::span<T> least, std::span<double> potentials);
+  /// The potential of all rows that lower() would leave with each candidate alone.
+  std::vector<double> try_out(const Matrix<T>& candidates, std::span<const T> least);
+
+ private:
+  Matrix<T> gather(std::span<const std::int64_t> rows, std::vector<double>& weights) const;
+
+  const Context& context_;
+  const CpuBackend backend_;
+  const FitRows<T>& rows_;
+  const Coordinates& coordinates_;
+  const FixedPoint& fixed_;
+  CpuAssignment<T> assignment_;
+};
+
+}  // namespace culatent::kmeans

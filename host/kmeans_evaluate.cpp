@@ -1,0 +1,96 @@
+#include <limits>
+#include <string>
+
+#include "culatent/error.hpp"
+#include "host/kmeans_method.hpp"
+#include "host/row_pass.hpp"
+
+namespace culatent::kmeans {
+namespace {
+
+template <class T>
+void check_shapes(const Model& model, const RowSource<T>& rows, const Outputs<T>& outputs) {
+  const std::int64_t n = rows.rows();
+  if (rows.cols() != model.n_features()) {
+    throw data_error("the data have " + std::to_string(rows.cols()) + " columns, the model " +
+                         std::to_string(model.n_features()) + " features",
+                     "columns", "use the columns that the model was fitted on (--columns)");
+  }
+  const auto size = static_cast<std::size_t>(n);
+  const bool wrong_distances =
+      outputs.distances.data != nullptr &&
+      (outputs.distances.rows != n || outputs.distances.cols != model.n_clusters());
+  if ((!outputs.labels.empty() && outputs.labels.size() != size) ||
+      (!outputs.squared_distances.empty() && outputs.squared_distances.size() != size) ||
+      wrong_distances) {
+    throw invalid_argument(
+        "an output does not have the rows or clusters of the input",
+        std::to_string(n) + " rows, " + std::to_string(model.n_clusters()) + " clusters",
+        "size every output by rows and clusters");
+  }
+}
+
+}  // namespace
+
+template <class T>
+Summary evaluate(const Context& context, const Model& model, const RowSource<T>& rows,
+                 const Outputs<T>& outputs) {
+  check_model(model, "model");
+  check_shapes(model, rows, outputs);
+  if (rows.rows() == 0) return {};
+  const CpuBackend backend{context.threads(), context.n_threads()};
+  const DataSummary data = scan(context, backend, rows, {}, {});
+  const Coordinates coordinates = model_coordinates<T>(model, data);
+  CpuAssignment<T> assignment(backend, model.n_clusters(), model.n_features(), rows.in_place(),
+                              nullptr);
+  assignment.set_centroids(coordinates, to_coordinates<T>(model.centroids, coordinates));
+  ExactSums inertia(1);
+  std::int64_t zero_row = -1;
+  for_each_chunk(context, FitRows<T>{rows, {}}, [&](const RowChunk<T>& chunk) {
+    const auto first = static_cast<std::size_t>(chunk.first);
+    Nearest<T> out;
+    if (!outputs.labels.empty()) out.labels = outputs.labels.data() + first;
+    if (!outputs.squared_distances.empty()) {
+      out.squared_distances = outputs.squared_distances.data() + first;
+    }
+    if (outputs.distances.data != nullptr) {
+      out.distances = outputs.distances.slice(chunk.first, chunk.count);
+    }
+    const std::int64_t bad = find_nearest(backend, assignment, chunk, coordinates, out, inertia);
+    if (zero_row < 0) zero_row = bad;
+  });
+  if (zero_row >= 0) {
+    throw data_error("all values are 0: the row has no direction",
+                     "row " + std::to_string(zero_row), "leave it out");
+  }
+  return {inertia.value(0)};
+}
+
+template <class T>
+void predict(const Context& context, const Model& model, MatrixView<const T> rows,
+             std::span<std::int32_t> out) {
+  evaluate<T>(context, model, MatrixRows<T>(rows), {.labels = out});
+}
+
+template <class T>
+void transform(const Context& context, const Model& model, MatrixView<const T> rows,
+               MatrixView<T> out) {
+  evaluate<T>(context, model, MatrixRows<T>(rows), {.distances = out});
+}
+
+template <class T>
+double score(const Context& context, const Model& model, MatrixView<const T> rows) {
+  return evaluate<T>(context, model, MatrixRows<T>(rows)).inertia;
+}
+
+#define CULATENT_INSTANTIATE(T)                                                                    \
+  template Summary evaluate(const Context&, const Model&, const RowSource<T>&, const Outputs<T>&); \
+  template void predict(const Context&, const Model&, MatrixView<const T>,                         \
+                        std::span<std::int32_t>);                                                  \
+  template void transform(const Context&, const Model&, MatrixView<const T>, MatrixView<T>);       \
+  template double score(const Context&, const Model&, MatrixView<const T>);
+CULATENT_INSTANTIATE(float)
+CULATENT_INSTANTIATE(double)
+#undef CULATENT_INSTANTIATE
+
+}  // namespace culatent::kmeans

@@ -1,0 +1,355 @@
+#include <xxhash.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <numeric>
+#include <string>
+#include <utility>
+
+#include "culatent/error.hpp"
+#include "host/kmeans.hpp"
+#include "host/kmeans_engine.hpp"
+#include "host/kmeans_seeding.hpp"
+#include "host/random.hpp"
+
+namespace culatent::kmeans {
+namespace {
+
+std::size_t index(std::int64_t i) { return static_cast<std::size_t>(i); }
+
+// What must be the same for a checkpoint to be gone on from.
+std::string identity_of(const Options& o, const DataSummary& data) {
+  std::string text = std::to_string(o.n_clusters) + " " + name(o.init) + " " +
+                     std::to_string(o.n_init) + " " + name(o.empty) + " " + name(o.metric) + " " +
+                     std::to_string(o.max_iter.value_or(-1)) + " " + std::to_string(o.mini_batch) +
+                     " " + std::to_string(data.fingerprint);
+  const auto mix = [&](const double* values, std::size_t count) {
+    text += " " + std::to_string(XXH3_64bits(values, count * sizeof(double)));
+  };
+  mix(&o.tol, 1);
+  mix(o.weights.data(), o.weights.size());
+  mix(o.start.data(), index(o.start.size()));
+  return text;
+}
+
+constexpr int kMostStale = 10;  // mini-batches without progress, as scikit-learn has it
+
+// What the loop asks of k-means. The state is the model, in double and in the data's units: what
+// the engine computes with is derived from it, so a fit that resumes computes with the same.
+template <class T, class Engine>
+class Steps {
+ public:
+  using Run = RunState;
+
+  Steps(const Context& context, const Plan& plan, const FitRows<T>& rows, const DataSummary& data,
+        const Options& options)
+      : host_{context.threads(), plan.n_workers},
+        rows_(rows),
+        options_(options),
+        total_weight_(data.total_weight),
+        max_iter_(most_updates(options, rows.source.rows())),
+        coordinates_(fit_coordinates(data, options.metric)),
+        fixed_(fixed_point<T>(coordinates_, rows.source.rows(), !options.weights.empty())),
+        engine_(context, plan, rows, coordinates_, fixed_, options.n_clusters),
+        statistics_(fixed_, options.n_clusters) {
+    if (options.mini_batch == 0) labels_.emplace(rows.source.rows(), options.n_clusters);
+  }
+
+  std::string method() const { return "kmeans"; }
+  double objective(const TraceEntry& entry) const { return entry.inertia; }
+  bool better(double a, double b) const { return a < b; }
+  State model() const { return {model_, previous_}; }
+  double refined_fraction() const { return n_looked_at_ > 0.0 ? n_refined_ / n_looked_at_ : 0.0; }
+
+  void start(Run& run, std::uint64_t seed, const std::function<bool(double)>& proceed) {
+    Model& model = run.model.model;
+    model.metric = options_.metric;
+    model.counts.assign(index(options_.n_clusters), 0.0);
+    if (options_.start.rows() > 0) {
+      model.centroids = options_.start;
+    } else {
+      const Matrix<T> chosen =
+          choose_centroids(engine_, rows_, options_, host_, seed,
+                           [&](double potential) { return proceed(potential * unit()); });
+      model.centroids = Matrix<double>(chosen.rows(), chosen.cols());
+      for (std::int64_t k = 0; k < chosen.rows(); ++k) {
+        for (std::int64_t j = 0; j < chosen.cols(); ++j) {
+          model.centroids(k, j) = to_data(static_cast<double>(chosen(k, j)), j);
+        }
+      }
+    }
+    if (coordinates_.unit_length) normalise_rows(model.centroids, "start");
+  }
+
+  void load(const Run& run, std::uint64_t seed) {
+    seed_ = seed;
+    previous_ = run.model.previous;
+    labels_known_ = labels_.has_value() && previous_.rows() > 0;
+    if (labels_known_) {
+      engine_.pass(to_coordinates<T>(previous_, coordinates_), &*labels_, statistics_);
+    }
+    model_ = run.model.model;
+    place_centroids();
+    progress_ = {};
+    for (const TraceEntry& entry : run.trace) note_batch(entry.inertia);
+  }
+
+  TraceEntry pass(const Run& run) {
+    TraceEntry entry;
+    const bool all = options_.mini_batch == 0 || run.converged || run.iteration >= max_iter_;
+    if (all) {
+      engine_.pass(centroids_, labels_ ? &*labels_ : nullptr, statistics_);
+      entry.inertia = statistics_.inertia.value(0) * unit();
+      if (labels_known_) entry.moved = statistics_.n_moved;
+      labels_known_ = labels_.has_value();
+    } else {
+      batch_ = batch_rows(run);
+      engine_.pass_batch(batch_, centroids_, statistics_);
+      const double weight = batch_weight();
+      entry.inertia =
+          weight > 0.0 ? statistics_.inertia.value(0) * (total_weight_ / weight) * unit() : 0.0;
+    }
+    if (statistics_.zero_row >= 0) {
+      throw data_error(
+          "all values are 0: the row has no direction",
+          "row " + std::to_string(all ? statistics_.zero_row : batch_[index(statistics_.zero_row)]),
+          "leave it out, or use the euclidean metric");
+    }
+    if (!std::isfinite(entry.inertia)) {
+      throw data_error("the inertia is not finite", "iteration " + std::to_string(run.iteration),
+                       "rescale the data (--scale)");
+    }
+    n_refined_ += static_cast<double>(statistics_.n_refined);
+    n_looked_at_ += static_cast<double>(all ? rows_.source.rows() : options_.mini_batch);
+    if (all) {
+      count_rows();
+    } else {
+      note_batch(entry.inertia);
+    }
+    return entry;
+  }
+
+  Verdict judge(const Run& run, double change) const {
+    const TraceEntry& last = run.trace.back();
+    if (options_.mini_batch > 0) {
+      const bool stale = options_.tol > 0.0 && progress_.n_stale >= kMostStale;
+      return stale ? Verdict::last_update : Verdict::proceed;
+    }
+    const bool can_relocate =
+        options_.empty == Empty::relocate && last.inertia > 0.0 &&
+        std::find(model_.counts.begin(), model_.counts.end(), 0.0) != model_.counts.end();
+    if (last.moved == 0 && !can_relocate) return Verdict::settled;
+    return -change < options_.tol * last.inertia ? Verdict::last_update : Verdict::proceed;
+  }
+
+  void update(Run& run) {
+    previous_ = model_.centroids;
+    std::vector<std::int64_t> empty;
+    const bool batches = options_.mini_batch > 0;
+    for (std::int64_t k = 0; k < model_.n_clusters(); ++k) {
+      const double weight = statistics_.count(fixed_, k);
+      if (weight > 0.0) {
+        move_centroid(k, weight, batches ? model_.counts[index(k)] : 0.0);
+      }
+      if (batches) model_.counts[index(k)] += weight / rows_.weight_scale;
+      if (model_.counts[index(k)] == 0.0) empty.push_back(k);
+    }
+    if (!empty.empty() && (!batches || seen_enough(run))) fill_empty(run, empty);
+    place_centroids();
+  }
+
+ private:
+  // Of a squared distance in the coordinates, summed with scaled weights.
+  double unit() const {
+    const double scale = coordinates_.unit_length ? 1.0 : coordinates_.frame.scale.front();
+    return 1.0 / (scale * scale * rows_.weight_scale);
+  }
+  double to_data(double value, std::int64_t j) const {
+    return coordinates_.unit_length ? value : from_coordinates(value, coordinates_, j);
+  }
+  void place_centroids() { centroids_ = to_coordinates<T>(model_.centroids, coordinates_); }
+
+  void count_rows() {
+    for (std::int64_t k = 0; k < model_.n_clusters(); ++k) {
+      model_.counts[index(k)] = statistics_.count(fixed_, k) / rows_.weight_scale;
+    }
+  }
+  double batch_weight() const {
+    double sum = 0.0;
+    for (std::int64_t k = 0; k < model_.n_clusters(); ++k) sum += statistics_.count(fixed_, k);
+    return sum;
+  }
+
+  // The mean of the rows of the pass, and of `before` rows that the centroid is the mean of.
+  void move_centroid(std::int64_t k, double weight, double before) {
+    before *= rows_.weight_scale;
+    double square = 0.0;
+    std::vector<double> mean(index(model_.n_features()));
+    for (std::int64_t j = 0; j < model_.n_features(); ++j) {
+      const double old = static_cast<double>(centroids_(k, j));
+      mean[index(j)] = (before * old + statistics_.sum(fixed_, k, j)) / (before + weight);
+      square += mean[index(j)] * mean[index(j)];
+    }
+    if (coordinates_.unit_length && !(square > 0.0)) return;  // rows that cancel: any direction
+    const double length = coordinates_.unit_length ? std::sqrt(square) : 1.0;
+    for (std::int64_t j = 0; j < model_.n_features(); ++j) {
+      model_.centroids(k, j) = to_data(mean[index(j)] / length, j);
+    }
+  }
+
+  // Mini-batches: a cluster is empty when so many rows had none for it.
+  bool seen_enough(const Run& run) const {
+    const std::int64_t every =
+        std::max<std::int64_t>(1, 10 * options_.n_clusters / options_.mini_batch);
+    return run.iteration % every == 0;
+  }
+
+  void fill_empty(Run& run, const std::vector<std::int64_t>& empty) {
+    if (options_.empty == Empty::keep) return;
+    if (options_.empty == Empty::error) {
+      throw data_error("cluster " + std::to_string(empty.front()) + " has no rows",
+                       "iteration " + std::to_string(run.iteration),
+                       "use fewer clusters, or --empty relocate");
+    }
+    const std::vector<std::int64_t> rows =
+        engine_.farthest(centroids_, static_cast<std::int64_t>(empty.size()), batch_);
+    const Matrix<T> far = engine_.fetch(rows);
+    for (std::int64_t i = 0; i < far.rows(); ++i) {
+      for (std::int64_t j = 0; j < far.cols(); ++j) {
+        model_.centroids(empty[index(i)], j) = to_data(static_cast<double>(far(i, j)), j);
+      }
+    }
+    run.n_repairs += far.rows();
+  }
+
+  // With replacement, by (seed, restart, iteration) alone; ascending, for the sake of the disk.
+  std::vector<std::int64_t> batch_rows(const Run& run) const {
+    const std::int64_t n = rows_.source.rows();
+    std::vector<std::int64_t> rows(index(std::min(options_.mini_batch, n)));
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      const double u = random::uniform(
+          seed_, random::Stream::batch,
+          static_cast<std::uint64_t>(run.iteration) * static_cast<std::uint64_t>(rows.size()) + i,
+          0);
+      rows[i] = std::min(n - 1, static_cast<std::int64_t>(u * static_cast<double>(n)));
+    }
+    std::sort(rows.begin(), rows.end());
+    return rows;
+  }
+
+  // The inertia of batches, smoothed over about one pass of all rows.
+  struct BatchProgress {
+    double smooth = -1.0;  // none yet
+    double least = 0.0;
+    int n_stale = 0;  // batches since it last fell
+  };
+  void note_batch(double inertia) {
+    BatchProgress& p = progress_;
+    const double share = std::min(1.0, 2.0 * static_cast<double>(options_.mini_batch) /
+                                           static_cast<double>(rows_.source.rows() + 1));
+    const bool first = p.smooth < 0.0;
+    p.smooth = first ? inertia : p.smooth * (1.0 - share) + inertia * share;
+    const bool fell = first || p.smooth < p.least * (1.0 - options_.tol);
+    p.n_stale = fell ? 0 : p.n_stale + 1;
+    if (fell) p.least = p.smooth;
+  }
+
+  const CpuBackend host_;
+  const FitRows<T>& rows_;
+  const Options& options_;
+  const double total_weight_;
+  const int max_iter_;
+  const Coordinates coordinates_;
+  const FixedPoint fixed_;
+  Engine engine_;
+  Statistics statistics_;
+  std::optional<Labels> labels_;
+  bool labels_known_ = false;
+  std::uint64_t seed_ = 0;
+  Model model_;
+  Matrix<double> previous_;  // centroids of the pass before
+  BatchProgress progress_;
+  Matrix<T> centroids_;  // of model_, in the coordinates
+  std::vector<std::int64_t> batch_;
+  double n_refined_ = 0.0;
+  double n_looked_at_ = 0.0;
+};
+
+std::vector<Warning> warnings_of(const Fit& fit, const Options& options) {
+  std::vector<Warning> warnings;
+  if (!fit.converged) {
+    warnings.push_back({fit.interrupted ? "interrupted" : "not_converged",
+                        (fit.interrupted ? "the fit was stopped after "
+                                         : "max_iter came first: the fit has not converged in ") +
+                            std::to_string(fit.n_iter) + " iterations"});
+  }
+  if (fit.n_relocated > 0) {
+    warnings.push_back({"relocated", "empty clusters were moved to the farthest rows " +
+                                         std::to_string(fit.n_relocated) + " times"});
+  }
+  if (fit.n_empty > 0) {
+    warnings.push_back(
+        {"empty", std::to_string(fit.n_empty) + " of " + std::to_string(options.n_clusters) +
+                      " clusters have no rows: there may be fewer distinct rows than clusters"});
+  }
+  return warnings;
+}
+
+template <class T, class Engine>
+Fit fit_on(const Context& context, const RowSource<T>& rows, const Options& options) {
+  const Clock::time_point begin = Clock::now();
+  const Plan plan = culatent::kmeans::plan(context, rows, options);
+  const DataSummary data =
+      Engine::scan(context, plan, rows, options.weights, {false, !options.checkpoint.path.empty()});
+  const std::int64_t n_counting = counting_rows(options.weights, rows.rows());
+  if (n_counting < options.n_clusters) {
+    throw data_error(std::to_string(n_counting) + " rows of positive weight for " +
+                         std::to_string(options.n_clusters) + " clusters",
+                     "weights", "use fewer clusters (--clusters) or more rows");
+  }
+  const FitRows<T> fit_rows{rows, options.weights, data.weight_scale};
+  Steps<T, Engine> steps(context, plan, fit_rows, data, options);
+  const LoopOptions loop{most_updates(options, rows.rows()),
+                         options.start.rows() > 0 ? 1 : options.n_init, options.seed,
+                         options.checkpoint};
+  auto result = FitLoop(context, loop, steps, begin).run(identity_of(options, data));
+  Fit fit;
+  fit.model = std::move(result.run.model.model);
+  fit.trace = std::move(result.run.trace);
+  fit.n_iter = result.run.iteration;
+  fit.converged = result.run.converged;
+  fit.interrupted = result.interrupted;
+  fit.inertia = fit.trace.back().inertia;
+  fit.seed = result.seed;
+  fit.restart = result.run.restart;
+  fit.n_relocated = result.run.n_repairs;
+  fit.n_empty = std::count(fit.model.counts.begin(), fit.model.counts.end(), 0.0);
+  fit.refined_fraction = steps.refined_fraction();
+  fit.seconds = result.seconds;
+  fit.plan = plan;
+  fit.warnings = warnings_of(fit, options);
+  return fit;
+}
+
+}  // namespace
+
+template <class T>
+Fit fit(const Context& context, const RowSource<T>& rows, const Options& options) {
+  return fit_on<T, CpuEngine<T>>(context, rows, options);
+}
+
+template <class T>
+Fit fit(const Context& context, MatrixView<const T> rows, const Options& options) {
+  const MatrixRows<T> source(rows);
+  return fit<T>(context, static_cast<const RowSource<T>&>(source), options);
+}
+
+#define CULATENT_INSTANTIATE(T)                                          \
+  template Fit fit(const Context&, const RowSource<T>&, const Options&); \
+  template Fit fit(const Context&, MatrixView<const T>, const Options&);
+CULATENT_INSTANTIATE(float)
+CULATENT_INSTANTIATE(double)
+#undef CULATENT_INSTANTIATE
+
+}  // namespace culatent::kmeans

@@ -1,0 +1,192 @@
+#include "host/kmeans_seeding.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <unordered_set>
+
+#include "host/kmeans.hpp"
+#include "host/random.hpp"
+
+namespace culatent::kmeans {
+namespace {
+
+constexpr int kRounds = 5;  // of k-means||
+
+double total(std::span<const double> values) {
+  return std::accumulate(values.begin(), values.end(), 0.0);
+}
+
+// Distances of all rows to the centroids chosen so far, and where a row drawn in proportion to
+// them lies.
+template <class T>
+class Distances {
+ public:
+  explicit Distances(const FitRows<T>& rows)
+      : rows_(rows),
+        least(static_cast<std::size_t>(rows.source.rows()), std::numeric_limits<T>::max()),
+        potentials(static_cast<std::size_t>((rows.source.rows() + kBlockRows - 1) / kBlockRows)) {}
+
+  double potential() const { return total(potentials); }
+  double share(std::int64_t row) const {
+    const RowChunk<T> all{rows_.source, 0, rows_.source.rows(), rows_.weights, rows_.weight_scale};
+    return all.weight(row) * static_cast<double>(least[static_cast<std::size_t>(row)]);
+  }
+  // The row where the running sum of shares passes `target`; otherwise the last one with a share.
+  std::int64_t row_at(double target) const {
+    std::int64_t last = -1;
+    double running = 0.0;
+    for (std::size_t block = 0; block < potentials.size(); ++block) {
+      if (potentials[block] <= 0.0) continue;
+      const bool here = running + potentials[block] > target;
+      if (!here && block + 1 < potentials.size()) {
+        running += potentials[block];
+        last = static_cast<std::int64_t>(block);
+        continue;
+      }
+      const std::int64_t row = row_in(static_cast<std::int64_t>(block), target - running);
+      if (row >= 0) return row;
+    }
+    return row_in(last, std::numeric_limits<double>::infinity());
+  }
+
+ private:
+  std::int64_t row_in(std::int64_t block, double target) const {
+    const std::int64_t end = std::min((block + 1) * kBlockRows, rows_.source.rows());
+    std::int64_t last = -1;
+    double running = 0.0;
+    for (std::int64_t row = block * kBlockRows; row < end; ++row) {
+      const double part = share(row);
+      if (part <= 0.0) continue;
+      running += part;
+      last = row;
+      if (running > target) break;
+    }
+    return last;
+  }
+
+  const FitRows<T>& rows_;
+
+ public:
+  std::vector<T> least;
+  std::vector<double> potentials;  // of blocks
+};
+
+// One row of each of K equal stretches, in order.
+template <class T>
+std::vector<std::int64_t> random_rows(const FitRows<T>& rows, std::uint64_t seed, std::int64_t k) {
+  return choose_rows(rows.weights, rows.source.rows(), seed, k);
+}
+
+template <class T, class Engine>
+Matrix<T> seed_greedily(Engine& engine, const FitRows<T>& rows, std::uint64_t seed, std::int64_t k,
+                        const std::function<bool(double)>& proceed) {
+  using random::Stream;
+  const int n_trials = 2 + static_cast<int>(std::log(static_cast<double>(k)));
+  Distances<T> distances(rows);
+  Matrix<T> centroids(k, rows.source.cols());
+  std::vector<std::int64_t> chosen = random_rows(rows, seed, 1);
+  for (std::int64_t c = 0; c < k; ++c) {
+    const Matrix<T> centroid = engine.fetch(chosen);
+    std::copy_n(centroid.data(), centroid.size(), centroids.data() + c * centroids.cols());
+    if (c + 1 == k) break;
+    engine.lower(centroid, distances.least, distances.potentials);
+    const double potential = distances.potential();
+    if (potential <= 0.0 || !proceed(potential)) {  // all rows are taken, or nobody will use it
+      const Matrix<T> others = engine.fetch(random_rows(rows, seed, k));
+      std::copy(others.data() + (c + 1) * others.cols(), others.data() + others.size(),
+                centroids.data() + (c + 1) * centroids.cols());
+      break;
+    }
+    std::vector<std::int64_t> trials;
+    for (int t = 0; t < n_trials; ++t) {
+      const double u = random::uniform(seed, Stream::seed_choice, static_cast<std::uint64_t>(c + 1),
+                                       static_cast<std::uint32_t>(t));
+      trials.push_back(distances.row_at(u * potential));
+    }
+    const std::vector<double> left = engine.try_out(engine.fetch(trials), distances.least);
+    const auto best = std::min_element(left.begin(), left.end()) - left.begin();
+    chosen = {trials[static_cast<std::size_t>(best)]};
+  }
+  return centroids;
+}
+
+template <class T, class Engine>
+Matrix<T> seed_in_parallel(Engine& engine, const FitRows<T>& rows, const CpuBackend& host,
+                           std::uint64_t seed, std::int64_t k,
+                           const std::function<bool(double)>& proceed) {
+  using random::Stream;
+  Distances<T> distances(rows);
+  std::vector<std::int64_t> candidates = random_rows(rows, seed, 1);
+  std::vector<std::int64_t> fresh = candidates;
+  for (int round = 0; round < kRounds; ++round) {
+    engine.lower(engine.fetch(fresh), distances.least, distances.potentials);
+    const double potential = distances.potential();
+    if (potential <= 0.0 || !proceed(potential)) break;
+    fresh.clear();
+    const double factor = 2.0 * static_cast<double>(k) / potential;
+    for (std::int64_t row = 0; row < rows.source.rows(); ++row) {
+      const double chance = factor * distances.share(row);
+      if (chance > 0.0 && random::uniform(seed, Stream::seed_round, static_cast<std::uint64_t>(row),
+                                          static_cast<std::uint32_t>(round)) < chance) {
+        fresh.push_back(row);
+      }
+    }
+    candidates.insert(candidates.end(), fresh.begin(), fresh.end());
+    if (fresh.empty()) break;
+  }
+  // Too few: any rows beside them, as k-means++ would take where nothing is left to gain.
+  if (static_cast<std::int64_t>(candidates.size()) < k) {
+    const std::unordered_set<std::int64_t> known(candidates.begin(), candidates.end());
+    for (const std::int64_t row :
+         random_rows(rows, seed, k + static_cast<std::int64_t>(known.size()))) {
+      if (static_cast<std::int64_t>(candidates.size()) == k) break;
+      if (!known.contains(row)) candidates.push_back(row);
+    }
+  }
+  RowSample<T> sample{engine.fetch(candidates), {}};
+  sample.weights = engine.weights_near(sample.rows);
+  const std::vector<T> metric(static_cast<std::size_t>(sample.rows.cols()), T{1});
+  return choose_seeds(host, sample, std::span<const T>(metric), seed, k);
+}
+
+}  // namespace
+
+template <class T, class Engine>
+Matrix<T> choose_centroids(Engine& engine, const FitRows<T>& rows, const Options& options,
+                           const CpuBackend& host, std::uint64_t seed,
+                           const std::function<bool(double)>& proceed) {
+  const std::int64_t k = options.n_clusters;
+  switch (options.init) {
+    case Init::kmeans_plus:
+      return seed_greedily(engine, rows, seed, k, proceed);
+    case Init::kmeans_parallel:
+      return seed_in_parallel(engine, rows, host, seed, k, proceed);
+    case Init::random:
+      break;
+  }
+  return engine.fetch(random_rows(rows, seed, k));
+}
+
+template <class T>
+std::int64_t seeding_bytes(const Options& options, std::int64_t n_rows, std::int64_t n_features) {
+  const auto size = static_cast<std::int64_t>(sizeof(T));
+  if (options.start.rows() > 0 || options.init == Init::random) return 0;
+  const std::int64_t distances = size * n_rows + 8 * (n_rows / kBlockRows + 1);
+  if (options.init == Init::kmeans_plus) return distances;
+  // About 2 K a round; with their distances and those of two trials.
+  const std::int64_t candidates = std::min(n_rows, std::int64_t{3} * kRounds * options.n_clusters);
+  return distances + checked_product(candidates, 2 * size * n_features + 8 * 8);
+}
+
+#define CULATENT_INSTANTIATE(T)                                                         \
+  template Matrix<T> choose_centroids(CpuEngine<T>&, const FitRows<T>&, const Options&, \
+                                      const CpuBackend&, std::uint64_t,                 \
+                                      const std::function<bool(double)>&);              \
+  template std::int64_t seeding_bytes<T>(const Options&, std::int64_t, std::int64_t);
+CULATENT_INSTANTIATE(float)
+CULATENT_INSTANTIATE(double)
+#undef CULATENT_INSTANTIATE
+
+}  // namespace culatent::kmeans
