@@ -42,11 +42,15 @@ function(simt_compile target variant)
   target_link_libraries(${target} PUBLIC simt_${variant})
 endfunction()
 
-# simt_add_tests(TARGET plain|asan|check SECONDS): ctest runs of a test program, labelled simt, one
-# for each order of threads that the variant is worth running in; with the random one work on
-# streams is deferred.
+# simt_add_tests(TARGET plain|asan|check SECONDS [ORDERS...]): ctest runs of a test program, labelled
+# simt, one for each order of threads that the variant is worth running in; with the random one work
+# on streams is deferred. ORDERS are those of plain where not all of forward, reverse and random are
+# wanted.
 function(simt_add_tests target variant seconds)
   set(orders_plain forward reverse random)
+  if(ARGN)
+    set(orders_plain ${ARGN})
+  endif()
   set(orders_asan random)
   set(orders_check forward)
   foreach(order ${orders_${variant}})
