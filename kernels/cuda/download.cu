@@ -10,13 +10,14 @@ using device::check;
 
 DownloadLane::DownloadLane(CudaDevice& device, std::int64_t bytes) : device_(device) {
   const cudaError_t status = cudaMallocHost(&host_, static_cast<std::size_t>(bytes));
-  if (status != cudaSuccess) {
+  if (status == cudaErrorMemoryAllocation) {
     static_cast<void>(cudaGetLastError());
     throw out_of_memory("a download buffer needs " + std::to_string(bytes) +
                             " bytes of pinned host memory, they cannot be had",
                         "cuda:" + std::to_string(device.ordinal()),
                         "use fewer rows a chunk (--chunk-rows)");
   }
+  check(status, "cudaMallocHost");
   const bool made = cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking) == cudaSuccess &&
                     cudaEventCreateWithFlags(&computed_, cudaEventDisableTiming) == cudaSuccess;
   if (made) return;

@@ -17,7 +17,7 @@ namespace culatent {
 ///     read(lane.host());                 // waits for the copies; source may be written again
 class DownloadLane {
  public:
-  /// Throws out_of_memory.
+  /// Throws out_of_memory; device_error when the device has failed before.
   DownloadLane(CudaDevice& device, std::int64_t bytes);
   ~DownloadLane();
   DownloadLane(const DownloadLane&) = delete;
