@@ -1,10 +1,9 @@
-#include "culatent/gaussian_mixture.hpp"
-
 #include <fmt/format.h>
 
 #include <algorithm>
 
 #include "culatent/error.hpp"
+#include "culatent/gaussian_mixture.hpp"
 #include "host/cli/gaussian_mixture_model.hpp"
 #include "host/cli/memory.hpp"
 #include "host/cli/method.hpp"
@@ -104,7 +103,10 @@ class GaussianMixtureCommand final : public FitCommand {
     add_file(app, "--weights", weights_,
              "Row weights: a .npy of one number of at least 0 a row. Weight 2 is the row twice.")
         ->group(kGroup);
-    add_iteration(app, iteration_, kInits, "the mean log-likelihood per row changes");
+    add_iteration(
+        app, iteration_, kInits,
+        "Converged when the mean log-likelihood per row changes by less than X; 0: never, "
+        "--max-iter updates are done.");
   }
 
   void prepare() override {

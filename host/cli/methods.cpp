@@ -7,11 +7,13 @@ namespace culatent::cli {
 
 Method gaussian_mixture_method();
 Method kde_method();
+Method kmeans_method();
 
 const std::vector<Method>& methods() {
   static const std::vector<Method> table = {
       gaussian_mixture_method(),
       kde_method(),
+      kmeans_method(),
   };
   return table;
 }

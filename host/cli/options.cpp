@@ -254,8 +254,7 @@ void add_iteration(CLI::App& app, IterationOptions& options,
               fmt::format("Updates at most. Default: {}.", options.max_iter))
       ->group(kIteration);
   add_real(app, "--tol", options.tol, 0.0,
-           fmt::format("Converged when {} by less than X; 0: never, --max-iter updates are done.",
-                       tol_text))
+           tol_text)
       ->group(kIteration);
   add_file(app, "--checkpoint", options.checkpoint,
            "Keep the state of the fit in FILE, replaced whole each time and removed after success.")

@@ -72,7 +72,7 @@ struct IterationOptions {
   std::int64_t checkpoint_every = 0;  ///< iterations; 0: by the clock
   bool resume = false;
 };
-/// `init_names`: the initialisations of the method; `tol_text`: what falls below --tol.
+/// `init_names`: the initialisations of the method; `tol_text`: what --tol means.
 void add_iteration(CLI::App& app, IterationOptions& options,
                    const std::vector<std::string>& init_names, const std::string& tol_text);
 

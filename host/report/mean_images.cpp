@@ -64,26 +64,32 @@ Image grey_image(std::span<const double> values, std::int64_t height, std::int64
   return image;
 }
 
-std::string mean_images(const MixtureScene& scene) {
-  const PageInput& input = scene.input;
-  const Matrix<double>& means = scene.model.means;
+std::string row_images(const Matrix<double>& rows, std::span<const ImageOfRow> order,
+                       const PageInput& input, const std::string& caption) {
   Range range;
-  range.include({means.data(), static_cast<std::size_t>(means.size())});
+  range.include({rows.data(), static_cast<std::size_t>(rows.size())});
   std::string out = "<div class=\"images\">\n";
-  const std::size_t count = std::min(kMaxImages, scene.by_weight.size());
-  for (std::size_t i = 0; i < count; ++i) {
-    const std::int64_t k = scene.by_weight[i];
-    const std::span<const double> mean(means.view().row(k), static_cast<std::size_t>(means.cols()));
+  const std::size_t count = std::min(kMaxImages, order.size());
+  for (const ImageOfRow& item : order.first(count)) {
+    const std::span<const double> row(rows.view().row(item.row),
+                                      static_cast<std::size_t>(rows.cols()));
     out += captioned_image(
-        grey_image(mean, input.image_height, input.image_width, range.low, range.high),
-        format_percent(scene.weight(k)), fmt::format("component {}", k));
+        grey_image(row, input.image_height, input.image_width, range.low, range.high),
+        format_percent(item.share), item.name);
   }
   out += "</div>\n" + grey_scale(range);
-  return figure(out, count == scene.by_weight.size()
-                         ? "Mean of every component as an image, all on one grey scale."
-                         : fmt::format("Means of the {} heaviest of {} components as images, all "
-                                       "on one grey scale.",
-                                       count, scene.by_weight.size()));
+  return figure(out, count == order.size()
+                         ? caption
+                         : fmt::format("{} The {} heaviest of {}.", caption, count, order.size()));
+}
+
+std::string mean_images(const MixtureScene& scene) {
+  std::vector<ImageOfRow> order;
+  for (const std::int64_t k : scene.by_weight) {
+    order.push_back({k, scene.weight(k), fmt::format("component {}", k)});
+  }
+  return row_images(scene.model.means, order, scene.input,
+                    "Mean of every component as an image, all on one grey scale.");
 }
 
 std::string direction_images(const Directions& directions, const PageInput& input) {

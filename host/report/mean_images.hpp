@@ -16,6 +16,16 @@ namespace culatent::report {
 Image grey_image(std::span<const double> values, std::int64_t height, std::int64_t width,
                  double low, double high, std::int64_t max_side = 128);
 
+/// A row to show as an image, with the share of the data that it stands for.
+struct ImageOfRow {
+  std::int64_t row;
+  double share;
+  std::string name;
+};
+/// Rows as images on one grey scale, the first 64 of `order`.
+std::string row_images(const Matrix<double>& rows, std::span<const ImageOfRow> order,
+                       const PageInput& input, const std::string& caption);
+
 /// The means as images on one grey scale, heaviest component first, the first 64 of them.
 std::string mean_images(const MixtureScene& scene);
 
