@@ -89,7 +89,8 @@ enum class Whitening { expanded, centred };
 /// means 0 to 1e4 deviations off and D from 8 to 256, it was at most 1.3 times too small and 10
 /// times too great, as long as less than a nat is lost. Of full and tied.
 ///   FMA √D u / 4     Tf32x3 2⁻²³ + D 2⁻²⁸     Bf16x3 2⁻¹⁷ + D 2⁻²⁹
-/// Centred loses about u / 2 times √offset_ratio, which float makes of the rows themselves.
+/// Centred loses about u / 2 times √offset_ratio, which float makes of the rows themselves, and
+/// what FMA would with the means at the centre.
 template <class T>
 double expansion_loss(Covariance covariance, std::int64_t n_features, Precision precision);
 
