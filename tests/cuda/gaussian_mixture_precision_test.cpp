@@ -139,7 +139,16 @@ TEST_F(GaussianMixturePrecision, TakesFastWhereItIsAffordable) {
   EXPECT_EQ(warning(fast), "");
 }
 
-// Clouds a standard deviation wide, 1000 apart: y would err by 500 · 3 · 2⁻¹⁶.
+// The scale of the frame follows the outlier, what y loses does not.
+TEST_F(GaussianMixturePrecision, TakesFastInSpiteOfAnOutlier) {
+  Matrix<float> rows = two_clouds(4.0f);
+  std::fill_n(&rows(0, 0), kFeatures, 1000.0f);
+  const gm::Fit fast = fit_on_device(rows, 2, 4.0f, Precision::fast);
+  EXPECT_FALSE(same_bits(fit_on_device(rows, 2, 4.0f, Precision::fp32), fast));
+  EXPECT_EQ(warning(fast), "");
+}
+
+// Clouds a standard deviation wide, 1000 apart: 2⁻¹⁷ of √26 · 700 is above 2⁻⁷.
 TEST_F(GaussianMixturePrecision, TakesFp32WhereFastIsTooCoarse) {
   const Matrix<float> rows = two_clouds(1000.0f);
   const gm::Fit exact = fit_on_device(rows, 2, 1000.0f, Precision::fp32);
