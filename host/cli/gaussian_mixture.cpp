@@ -1,9 +1,10 @@
+#include "culatent/gaussian_mixture.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
 
 #include "culatent/error.hpp"
-#include "culatent/gaussian_mixture.hpp"
 #include "host/cli/gaussian_mixture_model.hpp"
 #include "host/cli/memory.hpp"
 #include "host/cli/method.hpp"

@@ -76,11 +76,17 @@ struct Options {
   std::span<const double> weights = {};    ///< one a row, at least 0; empty: all 1
   Start start = {};
   CheckpointOptions checkpoint = {};
-  /// Absent: fp32 for float rows, fp64 for double. `fast` (full covariances on a CUDA device): a
-  /// whitened difference y = L⁻¹ (x − μ) errs by up to 3 · 2⁻¹⁶ |L⁻¹| |x'| (fp32: 5 · 2⁻²²) for
-  /// the split of its operands, x' about the data's centre; a covariance by 3 · 2⁻¹⁶ of the sum of
-  /// its absolute terms (fp32: 5 · 2⁻²²). An iteration whose y could err by more than 2⁻⁸ (narrow
-  /// components far from the centre) takes fp32, and the warning `precision` says so.
+  /// Absent: fp32 for float rows, fp64 for double. `fast` (full covariances on a CUDA device) makes
+  /// products of split bfloat16: an element of y = L⁻¹ (x − μ) errs by up to 3 · 2⁻¹⁶ of
+  /// |L⁻¹| |x − c|, c the data's centre, where tensor cores lose 5 · 2⁻²² for fp32; an element of a
+  /// covariance by up to 3 · 2⁻¹⁶ (fp32: 5 · 2⁻²²) of the sum of its absolute terms. A log-density
+  /// by that loses about
+  ///     2⁻¹⁷ √r nats, r = sum_i ((L⁻¹ m)_i² + sum_j (L⁻¹)_ij² (m_j² + σ_j²)), m = μ − c,
+  /// root mean square over a component's rows: 1e-4 for 64 independent features near the centre. A
+  /// pass in which that would be above 2⁻⁷ (0.008) for a component, because it is far from the
+  /// centre for its width or nearly singular, takes fp32, and the warning `precision` says so.
+  /// Passes of fp32 and fp64 in which products about the centre would lose √ε nats or more (2⁻¹¹·⁵,
+  /// 2⁻²⁶) subtract the means first, as the CPU does; that is slower and needs no warning.
   std::optional<Precision> precision = {};
 };
 
