@@ -1,6 +1,7 @@
 #pragma once
 
 /// Everything at once.
+#include "culatent/clustering_quality.hpp"
 #include "culatent/context.hpp"
 #include "culatent/dataset.hpp"
 #include "culatent/density.hpp"
