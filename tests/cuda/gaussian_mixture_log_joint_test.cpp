@@ -199,7 +199,7 @@ TYPED_TEST(GaussianMixtureLogJoint, IsTheFormulaCentredAtEveryEdge) {
   }
 }
 
-// At 1e4 deviations the other form is out of these bounds by thousands.
+// At 1e4 deviations these bounds are a thousandth of the other form's.
 TYPED_TEST(GaussianMixtureLogJoint, LosesNothingCentredFarFromTheCentre) {
   for (const Covariance covariance : {Covariance::full, Covariance::tied}) {
     EStepCase<TypeParam> c({covariance, 140, 33, 2}, 4);
