@@ -37,6 +37,7 @@ Summary evaluate(const Context& context, const Model& model, const RowSource<T>&
                  const Outputs<T>& outputs) {
   check_model(model, "model");
   check_shapes(model, rows, outputs);
+  check_place(context, rows);
   if (rows.rows() == 0) return {};
   const CpuBackend backend{context.threads(), context.n_threads()};
   const DataSummary data = scan(context, backend, rows, {}, {});

@@ -56,6 +56,16 @@ class Steps {
     if (options.mini_batch == 0) labels_.emplace(rows.source.rows(), options.n_clusters);
   }
 
+  /// Cosine: a row without a direction ends the fit before anything is drawn from the rows.
+  void check_rows() {
+    if (!coordinates_.unit_length) return;
+    engine_.pass(Matrix<T>(options_.n_clusters, rows_.source.cols()), nullptr, statistics_);
+    if (statistics_.zero_row < 0) return;
+    throw data_error("all values are 0: the row has no direction",
+                     "row " + std::to_string(statistics_.zero_row),
+                     "leave it out, or use --metric euclidean");
+  }
+
   std::string method() const { return "kmeans"; }
   double objective(const TraceEntry& entry) const { return entry.inertia; }
   bool better(double a, double b) const { return a < b; }
@@ -109,12 +119,6 @@ class Steps {
       const double weight = batch_weight();
       entry.inertia =
           weight > 0.0 ? statistics_.inertia.value(0) * (total_weight_ / weight) * unit() : 0.0;
-    }
-    if (statistics_.zero_row >= 0) {
-      throw data_error(
-          "all values are 0: the row has no direction",
-          "row " + std::to_string(all ? statistics_.zero_row : batch_[index(statistics_.zero_row)]),
-          "leave it out, or use the euclidean metric");
     }
     if (!std::isfinite(entry.inertia)) {
       throw data_error("the inertia is not finite", "iteration " + std::to_string(run.iteration),
@@ -310,6 +314,7 @@ Fit fit_on(const Context& context, const RowSource<T>& rows, const Options& opti
   }
   const FitRows<T> fit_rows{rows, options.weights, data.weight_scale};
   Steps<T, Engine> steps(context, plan, fit_rows, data, options);
+  steps.check_rows();
   const LoopOptions loop{most_updates(options, rows.rows()),
                          options.start.rows() > 0 ? 1 : options.n_init, options.seed,
                          options.checkpoint};

@@ -85,6 +85,14 @@ void check_model(const Model& model, const std::string& where) {
   }
 }
 
+template <class T>
+void check_place(const Context& context, const RowSource<T>& rows) {
+  if (context.cuda() != nullptr || rows.space() == MemorySpace::device) {
+    throw invalid_argument("k-means runs on the CPU in this version", "Context",
+                           "use a Context on the CPU, with rows and outputs in host memory");
+  }
+}
+
 int most_updates(const Options& options, std::int64_t n_rows) {
   if (options.max_iter) return *options.max_iter;
   if (options.mini_batch == 0) return 300;
@@ -232,6 +240,7 @@ Plan plan(const Context& context, const RowSource<T>& rows, const Options& optio
   const std::int64_t d = rows.cols();
   const std::int64_t k = options.n_clusters;
   check_options(options, n, d);
+  check_place(context, rows);
   const int n_limbs = sizeof(T) == sizeof(float) && options.weights.empty() ? 1 : 2;
   const auto size = static_cast<std::int64_t>(sizeof(T));
   const std::int64_t centroids = checked_product(k, d);
@@ -266,6 +275,7 @@ Plan plan(const Context& context, const RowSource<T>& rows, const Options& optio
 }
 
 #define CULATENT_INSTANTIATE(T)                                                 \
+  template void check_place(const Context&, const RowSource<T>&);               \
   template Coordinates model_coordinates<T>(const Model&, const DataSummary&);  \
   template FixedPoint fixed_point<T>(const Coordinates&, std::int64_t, bool);   \
   template Matrix<T> to_coordinates(const Matrix<double>&, const Coordinates&); \

@@ -8,6 +8,7 @@
 #include "culatent/error.hpp"
 #include "culatent/gaussian_mixture.hpp"
 #include "culatent/kde.hpp"
+#include "culatent/kmeans.hpp"
 #include "culatent/matrix.hpp"
 #include "culatent/rows.hpp"
 #include "culatent/version.hpp"

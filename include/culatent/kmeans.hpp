@@ -16,8 +16,7 @@
 ///     auto run = kmeans::fit<float>(context, X, {.n_clusters = 64, .seed = 7});
 ///     kmeans::predict<float>(context, run.model, X, labels);
 ///
-/// N samples, D features, K clusters. On a CUDA context rows and outputs may lie in host memory
-/// (they are staged) or in the device's (used in place, on the context's stream).
+/// N samples, D features, K clusters. Runs on the CPU: rows and outputs lie in host memory.
 namespace culatent::kmeans {
 
 enum class Init {
@@ -111,13 +110,12 @@ template <class T>
 Plan plan(const Context& context, const RowSource<T>& rows, const Options& options);
 
 /// What rows look like under a model. Every output is optional (empty span, null view) and is sized
-/// by the rows; all lie in `space`.
+/// by the rows.
 template <class T>
 struct Outputs {
-  std::span<std::int32_t> labels = {};    ///< nearest centroid, the lowest index on ties
-  std::span<T> squared_distances = {};    ///< to that centroid
-  MatrixView<T> distances = {};           ///< [N, K], not squared
-  MemorySpace space = MemorySpace::host;  ///< device: a CUDA context is needed
+  std::span<std::int32_t> labels = {};  ///< nearest centroid, the lowest index on ties
+  std::span<T> squared_distances = {};  ///< to that centroid
+  MatrixView<T> distances = {};         ///< [N, K], not squared
 };
 struct Summary {
   double inertia = 0.0;  ///< sum of squared distances to the nearest centroids

@@ -41,7 +41,7 @@ def test_help_names_every_option_of_the_contract(box):
 
 
 def test_methods_and_verbs_that_do_not_exist_are_usage_errors(box):
-    for method in ("kmeans", "pca", "nonsense"):
+    for method in ("pca", "nonsense"):
         box.fails(2, "fit", method, "--help", words=[method, "gaussian-mixture", "kde"])
     for verb in ("embed", "bench", "nonsense"):
         box.fails(2, verb, "--help", words=[verb, "fit"])

@@ -215,6 +215,15 @@ TEST(KmeansModel, RefusesRowsOfAnotherWidthAndOutputsOfAnotherSize) {
   EXPECT_THROW(kmeans::predict<double>(context, model, wide.view(), labels), data_error);
 }
 
+TEST(KmeansModel, RefusesDeviceMemory) {
+  const Matrix<double> rows = uniform_rows(5, 2, 9);
+  MatrixView<const double> view = rows.view();
+  view.space = MemorySpace::device;
+  expect_contains(
+      error_of<invalid_argument>([&] { kmeans::fit<double>(Context(), view, {.n_clusters = 2}); }),
+      "CPU");
+}
+
 TEST(KmeansModel, OrdersByCount) {
   kmeans::Model model{.centroids = Matrix<double>(3, 1), .counts = {2, 5, 2}};
   for (std::int64_t k = 0; k < 3; ++k) model.centroids(k, 0) = static_cast<double>(k);

@@ -4,8 +4,10 @@
 #include <fstream>
 
 #include "culatent/kde.hpp"
+#include "culatent/kmeans.hpp"
 #include "host/report/gaussian_mixture_page.hpp"
 #include "host/report/kde_page.hpp"
+#include "host/report/kmeans_page.hpp"
 #include "tests/report/page_cases.hpp"
 
 namespace {
@@ -28,6 +30,15 @@ void write_kde(const Context& context, const std::filesystem::path& folder, cons
   write(folder, name, report::kde_page(context, model, input));
 }
 
+void write_kmeans(const Context& context, const std::filesystem::path& folder,
+                  const std::string& name, const Matrix<double>& rows, report::PageInput input,
+                  const kmeans::Options& options) {
+  const kmeans::Fit fit = kmeans::fit<double>(context, rows.view(), options);
+  input.n_rows = rows.rows();
+  input.sample = rows;
+  write(folder, name, report::kmeans_page(context, fit, input));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -46,5 +57,19 @@ int main(int argc, char** argv) {
   write_kde(context, folder, "kde_one", waiting, named);
   write_kde(context, folder, "kde_two", faithful, named);
   write_kde(context, folder, "kde_four", report::cases::data("iris"), named);
+  write_kmeans(context, folder, "kmeans_one", waiting, named, {.n_clusters = 3, .seed = 1});
+  write_kmeans(context, folder, "kmeans_two", faithful, named, {.n_clusters = 40, .seed = 1});
+  write_kmeans(context, folder, "kmeans_cosine", report::cases::data("iris"), named,
+               {.n_clusters = 3, .metric = kmeans::Metric::cosine, .mini_batch = 50, .seed = 1});
+  write_kmeans(context, folder, "kmeans_empty", Matrix<double>(30, 5), named,
+               {.n_clusters = 4, .seed = 1});
+  report::PageInput images = named;
+  const Matrix<double> labels = report::cases::data("digits_labels");
+  for (std::int64_t i = 0; i < labels.size(); ++i) {
+    images.labels.push_back(static_cast<std::int64_t>(labels.data()[i]));
+  }
+  images.image_height = images.image_width = 8;
+  write_kmeans(context, folder, "kmeans_images", report::cases::data("digits"), images,
+               {.n_clusters = 70, .seed = 1});
   return 0;
 }
