@@ -17,6 +17,7 @@ struct ApplyOptions {
   DataOptions data;
   MachineOptions machine;
   std::string output;
+  std::string labels;  // score
 };
 
 // Everything that predict, transform and score have in common, opened.
@@ -27,6 +28,7 @@ struct Opened {
   std::unique_ptr<Context> context;
   Dtype dtype = Dtype::float32;
   std::int64_t chunk_bytes = 0;
+  std::vector<std::int64_t> labels;
 
   ApplyInput input(const ApplyOptions& options) const {
     return {.context = *context,
@@ -34,7 +36,8 @@ struct Opened {
             .dtype = dtype,
             .missing = options.data.reading.missing,
             .chunk_bytes = chunk_bytes,
-            .chunk_rows = options.machine.chunk_rows};
+            .chunk_rows = options.machine.chunk_rows,
+            .labels = labels};
   }
 };
 
@@ -66,16 +69,31 @@ void refuse_foreign_options(const CLI::App& app, const std::string& verb, const 
   }
 }
 
+// The labels of score --labels, one for each of the data's rows.
+std::vector<std::int64_t> open_labels(const ApplyOptions& options, std::int64_t n_rows) {
+  std::vector<std::int64_t> labels = read_labels(options.labels);
+  if (static_cast<std::int64_t>(labels.size()) != n_rows) {
+    throw data_error(fmt::format("{} labels for {} rows", labels.size(), n_rows), options.labels,
+                     "give one label a row");
+  }
+  return labels;
+}
+
 Opened open(const CLI::App& app, const std::string& verb, const ApplyOptions& options) {
   Paths paths;
   paths.input("MODEL", options.model);
   paths.input("DATA", options.data.path);
+  paths.input("--labels", options.labels);
   paths.output("--output", options.output);
   paths.check();
 
   Opened opened;
   opened.method = &method_of(options.model, io::read_tensors(options.model));
   refuse_foreign_options(app, verb, *opened.method);
+  if (!options.labels.empty() && !opened.method->scores_labels) {
+    throw invalid_argument(fmt::format("--labels is not for {} models", opened.method->name), verb,
+                           "leave it out");
+  }
   opened.model = opened.method->load(options.model, app);
   std::int64_t limit =
       limit_after(options.machine.memory_limit, opened.model->memory_bytes(), "the model");
@@ -86,6 +104,11 @@ Opened open(const CLI::App& app, const std::string& verb, const ApplyOptions& op
     throw data_error(fmt::format("the data have {} columns, the model was fitted to {}",
                                  opened.data->cols(), opened.model->n_features()),
                      options.data.path, "give data of that width, perhaps by --columns");
+  }
+  if (!options.labels.empty()) {
+    // Those of the file, and the model's in 4 and 8 bytes.
+    limit = limit_after(limit, checked_product(opened.data->rows(), 8 + 4 + 8), "the labels");
+    opened.labels = open_labels(options, opened.data->rows());
   }
   opened.dtype = options.machine.dtype.value_or(default_dtype(*opened.data));
   opened.chunk_bytes = limit > 0 ? std::min(kChunkBytes, limit / 4) : kChunkBytes;
@@ -139,8 +162,8 @@ int predict_verb(const Arguments& arguments) {
        .synopsis = "MODEL DATA --output LABELS.npy [options]",
        .description =
            "Writes for every row the number of the component that it most probably comes "
-           "from, counted from 0 as in the model file; the lowest on ties. Memory stays "
-           "bounded for data of any size. Methods: gaussian-mixture.",
+           "from (gaussian-mixture) or of the nearest centroid (kmeans), counted from 0 as in the "
+           "model file; the lowest on ties. Memory stays bounded for data of any size.",
        .files = "--output receives an int32 .npy [n].\n"
                 "stdout receives one JSON object: method, n_rows, dtype, output.",
        .examples = " culatent predict m.safetensors x.npy --output labels.npy"},
@@ -151,10 +174,12 @@ int transform_verb(const Arguments& arguments) {
   return write_rows(
       "transform",
       {.name = "culatent transform",
-       .summary = "what a model says about each row: responsibilities, scores, codes",
+       .summary = "what a model says about each row: responsibilities, distances",
        .synopsis = "MODEL DATA --output Z.npy [options]",
-       .description = "gaussian-mixture: the probability of every component for every row, [n,K]; "
-                      "rows sum to one. Memory stays bounded for data of any size.",
+       .description =
+           "gaussian-mixture: the probability of every component for every row, [n,K]; "
+           "rows sum to one. kmeans: the distance of every row to every centroid, [n,K]. "
+           "Memory stays bounded for data of any size.",
        .files = "--output receives a .npy of --dtype, one row for each row of DATA.\n"
                 "stdout receives one JSON object: method, n_rows, n_columns, dtype, output.",
        .examples = " culatent transform m.safetensors x.npy --output responsibilities.npy"},
@@ -168,21 +193,35 @@ int score_verb(const Arguments& arguments) {
       app,
       {.name = "culatent score",
        .summary = "how well a model describes data",
-       .synopsis = "MODEL DATA [--output LOG_PROB.npy] [options]",
+       .synopsis = "MODEL DATA [--output PER_ROW.npy] [--labels FILE] [options]",
        .description =
-           "Prints how likely the data are under a model, in nats. gaussian-mixture and kde: "
-           "log_likelihood is the mean over rows of log p(x). Memory stays bounded for data "
-           "of any size.",
-       .files = "stdout receives one JSON object. gaussian-mixture: method, n_rows, "
-                "log_likelihood (mean per row), total_log_likelihood, bic, aic, entropy (mean per "
-                "row, of the responsibilities), n_parameters. kde: method, n_rows, "
-                "log_likelihood, total_log_likelihood.\n"
-                "--output receives a .npy [n] of --dtype: log p of each row.",
+           "gaussian-mixture and kde: how likely the data are under a model, in nats; "
+           "log_likelihood is the mean over rows of log p(x). kmeans: inertia is the sum of "
+           "squared distances to the nearest centroids. Memory stays bounded for data of any size; "
+           "with --labels it is 20 bytes a row and a sample.",
+       .files =
+           "stdout receives one JSON object. gaussian-mixture: method, n_rows, "
+           "log_likelihood (mean per row), total_log_likelihood, bic, aic, entropy (mean per "
+           "row, of the responsibilities), n_parameters. kde: method, n_rows, "
+           "log_likelihood, total_log_likelihood. kmeans: method, n_rows, inertia.\n"
+           "With --labels, kmeans adds adjusted_rand and normalized_mutual_information of those "
+           "labels and the model's (1: the same clusters), and silhouette and davies_bouldin of "
+           "the model's, by Euclidean distance, of rows of length 1 with the cosine metric. The "
+           "silhouette takes time with the square of the rows: beyond 10000 it is that of a "
+           "random sample, always the same one; silhouette_rows says how many were used. Both "
+           "are null, with a warning, where fewer than two clusters have rows.\n"
+           "--output receives a .npy [n] of --dtype: log p of each row, or (kmeans) its squared "
+           "distance to the nearest centroid.",
        .examples = " culatent score m.safetensors held_out.npy\n"
+                   " culatent score clusters.safetensors x.npy --labels known.npy\n"
                    " culatent score kde.safetensors x.npy --leave-one-out"});
   add_options(app, "score", options);
-  add_file(app, "--output", options.output, "Where log p of each row goes, a .npy.")
+  add_file(app, "--output", options.output, "Where the value of each row goes, a .npy.")
       ->group("OUTPUT OPTIONS");
+  add_file(app, "--labels", options.labels,
+           "What the rows are known to be, one integer a row, .npy or IDX: compares the clusters "
+           "of the model with them, and judges these by themselves. kmeans models.")
+      ->group("CLUSTERING QUALITY");
   if (!parse(app, arguments)) return kDone;
   const Opened opened = open(app, "score", options);
   const std::int64_t n = opened.data->rows();

@@ -236,6 +236,7 @@ std::unique_ptr<LoadedModel> load(const std::string& path, const CLI::App&) {
 Method kmeans_method() {
   return {.name = "kmeans",
           .summary = "clusters around centroids",
+          .scores_labels = true,
           .command = command,
           .recognises = recognises,
           .add_apply_options = add_apply_options,

@@ -80,8 +80,9 @@ struct ApplyInput {
   const Dataset& data;
   Dtype dtype;
   bool missing = false;
-  std::int64_t chunk_bytes = 0;  ///< results in memory at once
-  std::int64_t chunk_rows = 0;   ///< 0: as many as chunk_bytes hold
+  std::int64_t chunk_bytes = 0;               ///< results in memory at once
+  std::int64_t chunk_rows = 0;                ///< 0: as many as chunk_bytes hold
+  std::span<const std::int64_t> labels = {};  ///< score --labels, one a row; empty: none
 };
 
 /// What sample draws.
@@ -123,6 +124,7 @@ struct Method {
   std::string name;     ///< the METHOD word, and `culatent.method` in files
   std::string summary;  ///< half a line
   bool has_cuda_steps = false;
+  bool scores_labels = false;  ///< score takes --labels
   std::unique_ptr<FitCommand> (*command)();
   /// True when a file without `culatent.method` holds such a model, by its tensors.
   bool (*recognises)(const io::TensorFile& file);
