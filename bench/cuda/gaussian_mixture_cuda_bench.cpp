@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <optional>
 #include <string>
@@ -47,15 +48,17 @@ std::string name_of(const Shape& s) {
          (sizeof(T) == 4 ? " float32" : " float64");
 }
 
-// Overlapping components, as those of real data are: unit variances, means in a cube of side 3.
+// Overlapping components, as those of real data are: unit variances, and means whose squared
+// distance is about 11 whatever the number of features, so that several share most rows.
 gm::Model planted(const Shape& s) {
   gm::Model model;
   model.covariance = s.covariance;
   model.means = Matrix<double>(s.k, s.d);
   model.weights.assign(static_cast<std::size_t>(s.k), 1.0 / static_cast<double>(s.k));
+  const double side = 8.0 / std::sqrt(static_cast<double>(s.d));
   for (std::int64_t i = 0; i < s.k * s.d; ++i) {
     model.means.data()[i] =
-        3.0 * random::uniform(1, random::Stream::seed_choice, static_cast<std::uint64_t>(i), 0);
+        side * random::uniform(1, random::Stream::seed_choice, static_cast<std::uint64_t>(i), 0);
   }
   const bool matrices =
       s.covariance == gm::Covariance::full || s.covariance == gm::Covariance::tied;

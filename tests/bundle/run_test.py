@@ -159,7 +159,8 @@ class RunTest(unittest.TestCase):
         self.expect(results, "gaussian_mixture_cuda_bench", "ok", "1 figures")
         self.expect(results, "peers", "ok")
         for tool in ("memcheck", "racecheck", "initcheck", "synccheck"):
-            self.expect(results, f"compute-sanitizer {tool}", "ok", "1 programs clean")
+            self.expect(results, f"compute-sanitizer {tool}", "ok",
+                        "6 of 6 fits clean; of the test programs 1 clean")
         for kind in ("full float32", "tied float32", "diagonal float32", "full float64"):
             for way in ("twice", "small chunks"):
                 self.expect(results, f"determinism, {kind}, {way}", "ok", "the same bits")
@@ -220,8 +221,22 @@ class RunTest(unittest.TestCase):
         self.bundle.program("tests/other_gpu", TESTS)
         result, results, _ = self.bundle.run("--only", "sanitizers")
         self.assertEqual(result.returncode, 1, result.stdout)
-        self.expect(results, "compute-sanitizer memcheck", "ok", "2 programs clean")
+        self.expect(results, "compute-sanitizer memcheck", "ok", "of the test programs 2 clean")
         self.expect(results, "compute-sanitizer racecheck", "FAILED", "steps_gpu")
+
+    def test_what_a_sanitizer_finds_in_a_fit_is_a_failure(self):
+        self.bundle.program("compute-sanitizer", SANITIZER % "initcheck*tied*")
+        result, results, _ = self.bundle.run("--only", "sanitizers")
+        self.assertEqual(result.returncode, 1, result.stdout)
+        self.expect(results, "compute-sanitizer memcheck", "ok")
+        self.expect(results, "compute-sanitizer initcheck", "FAILED",
+                    "3 of 6 fits clean, errors in tied float32")
+
+    def test_what_a_sanitizer_does_not_finish_is_not_ok(self):
+        self.bundle.program("compute-sanitizer", 'case "$*" in *steps_gpu*) sleep 100;; esac')
+        result, results, _ = self.bundle.run("--only", "sanitizers", "--time", "20")
+        self.assertEqual(result.returncode, 0, result.stdout)
+        self.expect(results, "compute-sanitizer memcheck", "skipped", "1 not finished in time")
 
     def test_wrong_usage(self):
         for arguments in (["--slow"], ["--time"], ["--time", "0"], ["--time", "1e3"],
