@@ -1,0 +1,182 @@
+#!/usr/bin/env python3
+"""K-means of scikit-learn, faiss and culatent, side by side.
+
+Same rows, same start, same number of Lloyd updates (no early end), same number of threads; runs
+alternate, the table shows medians. "fit" is the seconds of the iterations (culatent: seconds.fit of
+its report, which has one pass more than updates; scikit-learn and faiss: their fit and train, whose
+start is given). All must end at the same inertia, which is computed here in float64 from their
+centroids: within 1e-4, relative, because the peers round labels, and a row that goes
+elsewhere changes the way from there on; anything else ends the program with exit code 1.
+
+    bench/peers/kmeans.py --culatent build/release/host/cli/culatent
+
+Needs numpy, scikit-learn, threadpoolctl and safetensors; faiss-cpu where it is to be compared.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+
+CASES = ((200_000, 64, 256), (1_000_000, 16, 64))
+TOLERANCE = 1e-4
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def parse_case(text):
+    rows, columns, clusters = (int(part) for part in text.lower().split("x"))
+    return rows, columns, clusters
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--culatent", default=ROOT / "build/release/host/cli/culatent",
+                        type=pathlib.Path, help="the command to measure")
+    parser.add_argument("--case", action="append", type=parse_case, metavar="NxDxK",
+                        help="rows x features x clusters; may be repeated "
+                             "(default 200000x64x256 and 1000000x16x64)")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--iterations", type=int, default=10)
+    parser.add_argument("--json", type=pathlib.Path, help="also write every figure to this file")
+    options = parser.parse_args()
+    options.case = options.case or list(CASES)
+    if not options.culatent.is_file():
+        parser.error(f"there is no {options.culatent}: build it by ./build.sh")
+    return options
+
+
+OPTIONS = arguments()
+# Read by OpenMP and BLAS when numpy is loaded, hence before the imports below.
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[variable] = str(OPTIONS.threads)
+
+import numpy as np  # noqa: E402
+import sklearn  # noqa: E402
+from safetensors.numpy import save_file  # noqa: E402
+from sklearn.cluster import KMeans  # noqa: E402
+from sklearn.exceptions import ConvergenceWarning  # noqa: E402
+from threadpoolctl import threadpool_limits  # noqa: E402
+
+try:
+    import faiss
+except ImportError:
+    faiss = None
+
+
+def planted(rows, columns, clusters, seed=20260101):
+    """Rows around overlapping centres in float32, and a start: rows of them."""
+    random = np.random.default_rng(seed)
+    centres = random.normal(0, 1, (clusters, columns))
+    x = random.normal(0, 1, (rows, columns)) + centres[random.integers(clusters, size=rows)]
+    x = x.astype(np.float32)
+    return x, x[random.choice(rows, clusters, replace=False)].copy()
+
+
+def inertia(x, centroids):
+    """Sum of squared distances in float64."""
+    centroids = centroids.astype(np.float64)
+    total = 0.0
+    for first in range(0, len(x), 20_000):
+        rows = x[first:first + 20_000].astype(np.float64)
+        nearest = (rows @ centroids.T - 0.5 * (centroids ** 2).sum(1)).argmax(1)
+        total += float(((rows - centroids[nearest]) ** 2).sum())
+    return total
+
+
+def run_sklearn(x, start, folder):
+    del folder
+    model = KMeans(len(start), init=start, n_init=1, max_iter=OPTIONS.iterations, tol=0.0,
+                   algorithm="lloyd")
+    begin = time.perf_counter()
+    with threadpool_limits(OPTIONS.threads), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(x)
+    return time.perf_counter() - begin, model.cluster_centers_
+
+
+def run_faiss(x, start, folder):
+    del folder
+    faiss.omp_set_num_threads(OPTIONS.threads)
+    model = faiss.Kmeans(x.shape[1], len(start), niter=OPTIONS.iterations, nredo=1,
+                         min_points_per_centroid=1, max_points_per_centroid=len(x))
+    begin = time.perf_counter()
+    model.train(x, init_centroids=start)
+    return time.perf_counter() - begin, model.centroids
+
+
+def run_culatent(x, start, folder):
+    del x
+    report = folder / "report.json"
+    save_file({"centroids": start.astype(np.float64)}, folder / "start.safetensors",
+              metadata={"culatent.method": "kmeans"})
+    subprocess.run(
+        [OPTIONS.culatent, "fit", "kmeans", folder / "x.npy", "--init",
+         folder / "start.safetensors", "--max-iter", str(OPTIONS.iterations), "--tol", "0",
+         "--device", "cpu", "--threads", str(OPTIONS.threads), "--seed", "0", "--progress", "none",
+         "--model", folder / "model.safetensors", "--report", report],
+        check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    result = json.loads(report.read_text())
+    if result["n_iter"] != OPTIONS.iterations:
+        sys.exit(f"culatent did {result['n_iter']} updates, not {OPTIONS.iterations}")
+    from safetensors.numpy import load_file
+    return result["seconds"]["fit"], load_file(folder / "model.safetensors")["centroids"]
+
+
+def measure(case):
+    x, start = planted(*case)
+    runners = {"scikit-learn": run_sklearn, "faiss": run_faiss, "culatent": run_culatent}
+    if faiss is None:
+        del runners["faiss"]
+    seconds = {name: [] for name in runners}
+    centroids = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        np.save(folder / "x.npy", x)
+        for _ in range(OPTIONS.repeats):
+            for peer, run in runners.items():
+                taken, centroids[peer] = run(x, start, folder)
+                seconds[peer].append(taken)
+    inertias = {peer: inertia(x, found) for peer, found in centroids.items()}
+    median = {peer: statistics.median(taken) for peer, taken in seconds.items()}
+    difference = max(abs(value / inertias["culatent"] - 1) for value in inertias.values())
+    return {"case": case, "seconds": seconds, "median": median, "inertia": inertias,
+            "ratio": {peer: median[peer] / median["culatent"] for peer in median},
+            "relative_difference": difference, "agrees": difference <= TOLERANCE}
+
+
+def main():
+    print(f"scikit-learn {sklearn.__version__}, faiss "
+          f"{faiss.__version__ if faiss else 'not installed'}, {OPTIONS.threads} threads, float32, "
+          f"{OPTIONS.iterations} updates, medians of {OPTIONS.repeats}; seconds, and over culatent's")
+    print(f"{'rows x features, K':>24} {'culatent':>9} {'sklearn':>9} {'ratio':>6} {'faiss':>9} "
+          f"{'ratio':>6}  inertia")
+    results = []
+    for case in OPTIONS.case:
+        result = measure(case)
+        results.append(result)
+        cells = [f"{result['median']['culatent']:9.3f}"]
+        for peer in ("scikit-learn", "faiss"):
+            if peer in result["median"]:
+                cells.append(f"{result['median'][peer]:9.3f} {result['ratio'][peer]:6.2f}")
+            else:
+                cells.append(f"{'-':>9} {'-':>6}")
+        verdict = "equal" if result["agrees"] else "DIFFERENT"
+        print(f"{'%d x %d, %d' % case:>24} {' '.join(cells)}  {verdict} to "
+              f"{result['relative_difference']:.0e}", flush=True)
+    if OPTIONS.json:
+        OPTIONS.json.write_text(json.dumps(
+            {"scikit_learn": sklearn.__version__, "faiss": faiss.__version__ if faiss else None,
+             "threads": OPTIONS.threads, "iterations": OPTIONS.iterations, "results": results},
+            indent=1) + "\n")
+    return 0 if all(result["agrees"] for result in results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
