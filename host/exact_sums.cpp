@@ -39,8 +39,8 @@ void ExactSums::add(std::span<const double> values, std::int64_t offset) {
   }
 }
 
-void ExactSums::merge(const ExactSums& other) {
-  for (std::size_t i = 0; i < sums_.size(); ++i) exact_sum::merge(sums_[i], other.sums_[i]);
+void ExactSums::merge(std::span<const ExactSumBins> bins) {
+  for (std::size_t i = 0; i < sums_.size(); ++i) exact_sum::merge(sums_[i], bins[i]);
 }
 
 void ExactSums::round(std::span<double> out) const {

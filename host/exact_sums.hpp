@@ -28,7 +28,9 @@ class ExactSums {
   /// sums[offset + i] += values[i]. May be called from several threads at once.
   void add(std::span<const double> values, std::int64_t offset = 0);
   /// Adds another vector of the same size, as if its addends had been added here.
-  void merge(const ExactSums& other);
+  void merge(const ExactSums& other) { merge(other.sums_); }
+  /// The same for the bins of as many sums, from wherever they were added up.
+  void merge(std::span<const ExactSumBins> bins);
   /// The sums, correctly rounded from the bins.
   void round(std::span<double> out) const;
   double value(std::int64_t i) const;

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "kernels/backend.hpp"
+#include "kernels/cuda/exact_sums.hpp"
 
 /// A look at rows in device memory. Pointers are to device memory, calls are ordered on the stream.
 namespace culatent {
@@ -21,6 +22,17 @@ template <class T>
 void scan_columns(const CudaBackend& backend, const T* rows, std::int64_t n_rows,
                   std::int64_t n_features, std::int64_t stride, const T* weights,
                   const DeviceScan& out);
+
+/// What the blocks of a scan tell together.
+struct DeviceScanTotals {
+  double* minimum = nullptr;         // [D]
+  double* maximum = nullptr;         // [D]
+  DeviceSum* sums = nullptr;         // [2 D]
+  std::int64_t* bad_cell = nullptr;  // [1] the first, row * D + column, −1: none
+};
+/// Adds the records of the blocks that begin at row `first_row` to the totals.
+void merge_scans(const CudaBackend& backend, const DeviceScan& records, std::int64_t n_blocks,
+                 std::int64_t n_features, std::int64_t first_row, const DeviceScanTotals& totals);
 
 /// out[i * n_features + j] = rows[index[i] * stride + j], 0 ≤ i < count.
 template <class T>

@@ -203,5 +203,71 @@ TEST_F(Scan, GathersRows) {
               static_cast<float*>(nullptr));
 }
 
+// Records as a scan leaves them, merged in two calls. Sums are of integers, so exact.
+TEST_F(Scan, MergesRecordsOfAnyBlocksAndColumns) {
+  for (const std::int64_t d : {1, 31, 32, 33, 70}) {
+    for (const std::int64_t n_blocks : {1, 7, 8, 9, 300}) {
+      for (const std::int64_t bad_block : {std::int64_t{-1}, std::int64_t{0}, n_blocks - 1}) {
+        const std::string what =
+            std::to_string(d) + " " + std::to_string(n_blocks) + " " + std::to_string(bad_block);
+        Draws draws(static_cast<std::uint64_t>(d * 1000 + n_blocks));
+        std::vector<double> minimum, maximum, sums;
+        std::vector<std::int64_t> bad_cell(at(n_blocks), -1);
+        for (std::int64_t i = 0; i < n_blocks * d; ++i) {
+          const double value = draws.normal();
+          minimum.push_back(i % 11 == 3 ? kInfinity : value);
+          maximum.push_back(i % 11 == 3 ? -kInfinity : value + 1.0);
+        }
+        for (std::int64_t i = 0; i < 2 * n_blocks * d; ++i) {
+          sums.push_back(std::floor(1e9 * draws.normal()));
+        }
+        for (std::int64_t b = std::max<std::int64_t>(bad_block, 0); b < n_blocks && bad_block >= 0;
+             ++b) {
+          bad_cell[at(b)] = 5 * d + b % d;
+        }
+        const auto minima = to_device(minimum), maxima = to_device(maximum),
+                   partials = to_device(sums);
+        const auto bad = to_device(bad_cell);
+        const auto least = to_device(std::vector<double>(at(d), kInfinity));
+        const auto greatest = to_device(std::vector<double>(at(d), -kInfinity));
+        const auto first = to_device(std::vector<std::int64_t>{-1});
+        DeviceArray<DeviceSum> total(backend().device, 2 * d, "test");
+        total.fill_zero();
+        const auto rounded = blank<double>(2 * d);
+        const DeviceScanTotals totals{least.data(), greatest.data(), total.data(), first.data()};
+        const std::int64_t half = n_blocks / 2;
+        for (const auto& [begin, end] :
+             {std::pair(half, n_blocks), std::pair(std::int64_t{0}, half)}) {
+          merge_scans(backend(),
+                      {minima.data() + begin * d, maxima.data() + begin * d,
+                       partials.data() + begin * 2 * d, bad.data() + begin},
+                      end - begin, d, begin * kBlockRows, totals);
+        }
+        round_sums(backend(), total.data(), 2 * d, rounded.data());
+
+        const auto found_least = to_host(least), found_greatest = to_host(greatest);
+        const auto found_sums = to_host(rounded);
+        for (std::int64_t j = 0; j < d; ++j) {
+          double low = kInfinity, high = -kInfinity;
+          for (std::int64_t b = 0; b < n_blocks; ++b) {
+            low = std::min(low, minimum[at(b * d + j)]);
+            high = std::max(high, maximum[at(b * d + j)]);
+          }
+          ASSERT_EQ(found_least[at(j)], low) << what;
+          ASSERT_EQ(found_greatest[at(j)], high) << what;
+        }
+        for (std::int64_t j = 0; j < 2 * d; ++j) {
+          double sum = 0.0;
+          for (std::int64_t b = 0; b < n_blocks; ++b) sum += sums[at(b * 2 * d + j)];
+          ASSERT_EQ(found_sums[at(j)], sum) << what;
+        }
+        const std::int64_t expected =
+            bad_block < 0 ? -1 : (bad_block * kBlockRows + 5) * d + bad_block % d;
+        ASSERT_EQ(to_host(first).front(), expected) << what;
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace culatent
