@@ -14,20 +14,12 @@ namespace {
 template <class T>
 constexpr std::int64_t kSize = static_cast<std::int64_t>(sizeof(T));
 
-// A wave: rows that are assigned before their records are merged.
-std::int64_t wave_rows(std::int64_t n_rows, const Layout& layout) {
-  constexpr std::int64_t kRecordBytes = std::int64_t{64} << 20;
-  constexpr std::int64_t kMostBlocks = 1024;
-  const std::int64_t blocks =
-      std::clamp<std::int64_t>(kRecordBytes / (8 * layout.size), 1, kMostBlocks);
-  return std::min(blocks, (n_rows + kBlockRows - 1) / kBlockRows) * kBlockRows;
-}
-
 template <class T>
 struct State {
-  State(CudaDevice& device, std::int64_t n_rows, std::int64_t n_clusters, std::int64_t n_features)
+  State(CudaDevice& device, std::int64_t n_clusters, std::int64_t n_features,
+        std::int64_t wave_rows)
       : layout(n_clusters, n_features),
-        rows(wave_rows(n_rows, layout)),
+        rows(wave_rows),
         centroids(device, checked_product(n_clusters, n_features), "centroids"),
         metric(device, n_features, "centroids"),
         labels(device, rows, "labels of a wave"),
@@ -66,6 +58,13 @@ void assign_waves(const CudaBackend& backend, DeviceFeed<T>& feed,
 
 }  // namespace
 
+std::int64_t cuda_lloyd_blocks(std::int64_t n_clusters, std::int64_t n_features) {
+  constexpr std::int64_t kRecordBytes = std::int64_t{64} << 20;
+  constexpr std::int64_t kMostBlocks = 1024;
+  const std::int64_t record = 8 * Layout(n_clusters, n_features).size;
+  return std::clamp<std::int64_t>(kRecordBytes / record, 1, kMostBlocks);
+}
+
 template <class T>
 RowSample<T> cuda_sample_rows(const CudaBackend& backend, const FitRows<T>& rows,
                               const Frame& frame, std::uint64_t seed, std::int64_t count) {
@@ -97,9 +96,9 @@ template <class T>
 LloydRows<T> cuda_lloyd_rows(const CudaBackend& backend, DeviceFeed<T>& feed,
                              const gaussian_mixture::DeviceFrame<T>& device_frame,
                              const FitRows<T>& rows, const Frame& frame, std::span<const T> metric,
-                             std::int64_t n_clusters) {
+                             std::int64_t n_clusters, std::int64_t wave_rows) {
   const std::int64_t d = rows.source.cols();
-  const auto state = std::make_shared<State<T>>(backend.device, rows.source.rows(), n_clusters, d);
+  const auto state = std::make_shared<State<T>>(backend.device, n_clusters, d, wave_rows);
   state->metric.upload(metric.data(), d);
   LloydRows<T> result;
   result.assign = [=, &feed, &rows](const Matrix<T>& centroids, std::span<double> sums,
@@ -145,12 +144,11 @@ LloydRows<T> cuda_lloyd_rows(const CudaBackend& backend, DeviceFeed<T>& feed,
 
 template <class T>
 std::int64_t cuda_lloyd_bytes(std::int64_t n_rows, std::int64_t n_clusters, std::int64_t n_features,
-                              bool on_device) {
+                              std::int64_t wave_rows, bool on_device) {
   const Layout layout(n_clusters, n_features);
-  const std::int64_t rows = wave_rows(n_rows, layout);
   const std::int64_t lloyd =
-      kSize<T> * (checked_product(n_clusters, n_features) + n_features + rows) + 4 * rows +
-      8 * (rows / kBlockRows) * layout.size +
+      kSize<T> * (checked_product(n_clusters, n_features) + n_features + wave_rows) +
+      4 * wave_rows + 8 * (wave_rows / kBlockRows) * layout.size +
       layout.size * (static_cast<std::int64_t>(sizeof(DeviceSum)) + 8);
   if (!on_device) return lloyd;
   const std::int64_t sample =
@@ -163,8 +161,9 @@ std::int64_t cuda_lloyd_bytes(std::int64_t n_rows, std::int64_t n_clusters, std:
                                          std::uint64_t, std::int64_t);                        \
   template LloydRows<T> cuda_lloyd_rows(                                                      \
       const CudaBackend&, DeviceFeed<T>&, const gaussian_mixture::DeviceFrame<T>&,            \
-      const FitRows<T>&, const Frame&, std::span<const T>, std::int64_t);                     \
-  template std::int64_t cuda_lloyd_bytes<T>(std::int64_t, std::int64_t, std::int64_t, bool);
+      const FitRows<T>&, const Frame&, std::span<const T>, std::int64_t, std::int64_t);       \
+  template std::int64_t cuda_lloyd_bytes<T>(std::int64_t, std::int64_t, std::int64_t,         \
+                                            std::int64_t, bool);
 CULATENT_INSTANTIATE(float)
 CULATENT_INSTANTIATE(double)
 #undef CULATENT_INSTANTIATE

@@ -11,58 +11,81 @@
 namespace culatent {
 namespace {
 
-constexpr std::int64_t kWaveBlocks = 4096;
+// Enough blocks at a time to fill any device.
+constexpr std::int64_t kMostWaveBlocks = 4096;
 
-// The records of a wave's blocks, on the device and on the host.
-struct Records {
-  Records(CudaDevice& device, std::int64_t n_blocks, std::int64_t d)
-      : minimum(device, n_blocks * d, "ranges of the columns"),
-        maximum(device, n_blocks * d, "ranges of the columns"),
-        sums(device, n_blocks * 2 * d, "sums of the columns"),
-        bad_cell(device, n_blocks, "ranges of the columns"),
-        host_minimum(static_cast<std::size_t>(n_blocks * d)),
-        host_maximum(host_minimum.size()),
-        host_sums(2 * host_minimum.size()),
-        host_bad_cell(static_cast<std::size_t>(n_blocks)) {}
+std::int64_t record_bytes(std::int64_t d) { return checked_product(32, d) + 8; }
 
-  void download(std::int64_t n_blocks, std::int64_t d) {
-    minimum.download(host_minimum.data(), n_blocks * d);
-    maximum.download(host_maximum.data(), n_blocks * d);
-    sums.download(host_sums.data(), n_blocks * 2 * d);
-    bad_cell.download(host_bad_cell.data(), n_blocks);
+// What a scan holds on the device: the records of some blocks, and what they tell together.
+class Scan {
+ public:
+  Scan(CudaDevice& device, std::int64_t n_blocks, std::int64_t d, std::int64_t device_budget)
+      : wave_blocks_(wave_blocks(n_blocks, d, device_budget)),
+        minima_(device, wave_blocks_ * d, kWhat),
+        maxima_(device, wave_blocks_ * d, kWhat),
+        sums_(device, wave_blocks_ * 2 * d, kWhat),
+        bad_cells_(device, wave_blocks_, kWhat),
+        minimum_(device, d, kWhat),
+        maximum_(device, d, kWhat),
+        total_(device, 2 * d, kWhat),
+        bad_cell_(device, 1, kWhat) {}
+
+  template <class T>
+  void run(const CudaBackend& backend, const gaussian_mixture::DeviceRows<T>& rows,
+           ColumnScan& out) {
+    const std::int64_t none = -1;
+    minimum_.upload(out.minimum.data(), minimum_.size());
+    maximum_.upload(out.maximum.data(), maximum_.size());
+    bad_cell_.upload(&none, 1);
+    total_.fill_zero();
+    const DeviceScan records{minima_.data(), maxima_.data(), sums_.data(), bad_cells_.data()};
+    const DeviceScanTotals totals{minimum_.data(), maximum_.data(), total_.data(),
+                                  bad_cell_.data()};
+    const std::int64_t d = rows.n_features;
+    for (std::int64_t at = 0; at < rows.n_rows; at += wave_blocks_ * kBlockRows) {
+      const std::int64_t count = std::min(wave_blocks_ * kBlockRows, rows.n_rows - at);
+      scan_columns(backend, rows.data + at * rows.stride, count, d, rows.stride,
+                   rows.weights != nullptr ? rows.weights + at : nullptr, records);
+      merge_scans(backend, records, (count + kBlockRows - 1) / kBlockRows, d, at, totals);
+    }
+    std::vector<DeviceSum> bins(static_cast<std::size_t>(total_.size()));
+    std::int64_t cell = none;
+    minimum_.download(out.minimum.data(), minimum_.size());
+    maximum_.download(out.maximum.data(), maximum_.size());
+    total_.download(bins.data(), total_.size());
+    bad_cell_.download(&cell, 1);
+    out.sums.merge(bins);
+    if (cell < 0) return;
+    out.bad_row = cell / d;
+    out.bad_column = cell % d;
   }
 
-  DeviceArray<double> minimum, maximum, sums;
-  DeviceArray<std::int64_t> bad_cell;
-  std::vector<double> host_minimum, host_maximum, host_sums;
-  std::vector<std::int64_t> host_bad_cell;
+ private:
+  static constexpr const char* kWhat = "ranges of the columns";
+
+  static std::int64_t wave_blocks(std::int64_t n_blocks, std::int64_t d, std::int64_t budget) {
+    const std::int64_t spare = std::max<std::int64_t>(budget - cuda_scan_bytes(d), 0);
+    return std::min({n_blocks, kMostWaveBlocks, 1 + spare / record_bytes(d)});
+  }
+
+  std::int64_t wave_blocks_;
+  DeviceArray<double> minima_, maxima_, sums_;
+  DeviceArray<std::int64_t> bad_cells_;
+  DeviceArray<double> minimum_, maximum_;
+  DeviceArray<DeviceSum> total_;
+  DeviceArray<std::int64_t> bad_cell_;
 };
-
-void merge(const Records& records, std::int64_t n_blocks, std::int64_t first_row, std::int64_t d,
-           ColumnScan& scan) {
-  for (std::int64_t b = 0; b < n_blocks; ++b) {
-    for (std::int64_t j = 0; j < d; ++j) {
-      const auto at = static_cast<std::size_t>(b * d + j);
-      const auto column = static_cast<std::size_t>(j);
-      scan.minimum[column] = std::min(scan.minimum[column], records.host_minimum[at]);
-      scan.maximum[column] = std::max(scan.maximum[column], records.host_maximum[at]);
-    }
-    scan.sums.add(
-        std::span(records.host_sums)
-            .subspan(static_cast<std::size_t>(b * 2 * d), static_cast<std::size_t>(2 * d)));
-    const std::int64_t cell = records.host_bad_cell[static_cast<std::size_t>(b)];
-    if (cell >= 0 && scan.bad_row < 0) {
-      scan.bad_row = first_row + b * kBlockRows + cell / d;
-      scan.bad_column = cell % d;
-    }
-  }
-}
 
 }  // namespace
 
+std::int64_t cuda_scan_bytes(std::int64_t n_features) {
+  return record_bytes(n_features) + 8 +
+         n_features * (16 + 2 * static_cast<std::int64_t>(sizeof(DeviceSum)));
+}
+
 template <class T>
 ColumnScan cuda_scan_columns(const Context& context, const CudaBackend& backend,
-                             const FitRows<T>& rows) {
+                             const FitRows<T>& rows, std::int64_t device_budget) {
   const std::int64_t d = rows.source.cols();
   ColumnScan scan(d);
   if (rows.source.space() == MemorySpace::host) {
@@ -75,21 +98,13 @@ ColumnScan cuda_scan_columns(const Context& context, const CudaBackend& backend,
              [&](const RowChunk<T>& chunk) { scan_columns(host, buffers, chunk, false, scan); });
     return scan;
   }
-  DeviceFeed<T> feed(backend, rows,
-                     DeviceFeed<T>::shape(context, rows.source, !rows.weights.empty(), 0));
+  const auto shape =
+      DeviceFeed<T>::shape(rows.source, !rows.weights.empty(), {.chunk_rows = rows.source.rows()});
+  DeviceFeed<T> feed(backend, rows, shape);
   const std::int64_t n_blocks = (rows.source.rows() + kBlockRows - 1) / kBlockRows;
-  Records records(backend.device, std::min(n_blocks, kWaveBlocks), d);
+  Scan on_device(backend.device, n_blocks, d, device_budget - shape.device_bytes);
   feed.for_each_chunk([&](const gaussian_mixture::DeviceRows<T>& all, std::int64_t) {
-    for (std::int64_t at = 0; at < all.n_rows; at += kWaveBlocks * kBlockRows) {
-      const std::int64_t count = std::min(kWaveBlocks * kBlockRows, all.n_rows - at);
-      scan_columns(backend, all.data + at * all.stride, count, d, all.stride,
-                   all.weights != nullptr ? all.weights + at : nullptr,
-                   DeviceScan{records.minimum.data(), records.maximum.data(), records.sums.data(),
-                              records.bad_cell.data()});
-      const std::int64_t blocks = (count + kBlockRows - 1) / kBlockRows;
-      records.download(blocks, d);
-      merge(records, blocks, at, d, scan);
-    }
+    on_device.run(backend, all, scan);
     if (scan.bad_row < 0) return;
     T value{};
     backend.device.to_host(&value, all.data + scan.bad_row * all.stride + scan.bad_column,
@@ -101,12 +116,13 @@ ColumnScan cuda_scan_columns(const Context& context, const CudaBackend& backend,
 
 template <class T>
 DataSummary cuda_scan(const Context& context, const CudaBackend& backend, const RowSource<T>& rows,
-                      std::span<const double> weights, const ScanOptions& options) {
+                      std::span<const double> weights, const ScanOptions& options,
+                      std::int64_t device_budget) {
   if (rows.space() == MemorySpace::host) {
     return scan(context, CpuBackend{backend.threads, backend.n_workers}, rows, weights, options);
   }
   const FitRows<T> fit_rows{rows, weights, weight_scale(weights, rows.rows())};
-  const ColumnScan columns = cuda_scan_columns(context, backend, fit_rows);
+  const ColumnScan columns = cuda_scan_columns(context, backend, fit_rows, device_budget);
   std::vector<double> seen = columns.minimum;
   seen.insert(seen.end(), columns.maximum.begin(), columns.maximum.end());
   for (std::int64_t i = 0; i < columns.sums.size(); ++i) seen.push_back(columns.sums.value(i));
@@ -114,10 +130,11 @@ DataSummary cuda_scan(const Context& context, const CudaBackend& backend, const 
                       XXH3_64bits(seen.data(), seen.size() * sizeof(double)), options);
 }
 
-#define CULATENT_INSTANTIATE(T)                                                                 \
-  template ColumnScan cuda_scan_columns(const Context&, const CudaBackend&, const FitRows<T>&); \
-  template DataSummary cuda_scan(const Context&, const CudaBackend&, const RowSource<T>&,       \
-                                 std::span<const double>, const ScanOptions&);
+#define CULATENT_INSTANTIATE(T)                                                                \
+  template ColumnScan cuda_scan_columns(const Context&, const CudaBackend&, const FitRows<T>&, \
+                                        std::int64_t);                                         \
+  template DataSummary cuda_scan(const Context&, const CudaBackend&, const RowSource<T>&,      \
+                                 std::span<const double>, const ScanOptions&, std::int64_t);
 CULATENT_INSTANTIATE(float)
 CULATENT_INSTANTIATE(double)
 #undef CULATENT_INSTANTIATE

@@ -6,42 +6,27 @@
 namespace culatent {
 namespace {
 
-// Large enough that a copy is worth its start, small enough that two are no burden.
-constexpr std::int64_t kChunkBytes = std::int64_t{32} << 20;
-
 template <class T>
 constexpr std::int64_t kSize = static_cast<std::int64_t>(sizeof(T));
 
 }  // namespace
 
 template <class T>
-typename DeviceFeed<T>::Shape DeviceFeed<T>::shape(const Context& context, const RowSource<T>& rows,
-                                                   bool weighted, std::int64_t device_budget) {
+typename DeviceFeed<T>::Shape DeviceFeed<T>::shape(const RowSource<T>& rows, bool weighted,
+                                                   const DeviceFlow& flow) {
   const std::int64_t n = rows.rows();
-  const std::int64_t n_blocks = (n + kBlockRows - 1) / kBlockRows;
-  const std::int64_t row_bytes = kSize<T> * (rows.cols() + (weighted ? 1 : 0));
-  const std::int64_t block_bytes = checked_product(row_bytes, kBlockRows);
   Shape shape;
+  shape.chunk_rows = flow.chunk_rows;
+  shape.resident = flow.resident;
   if (rows.space() == MemorySpace::device) {
-    shape.resident = true;
-    shape.chunk_rows = n;
     shape.device_bytes = weighted ? checked_product(kSize<T>, n) : 0;
     shape.pinned_bytes = shape.device_bytes;  // of ordinary memory, while they are converted
-
     return shape;
   }
-  std::int64_t blocks = std::max<std::int64_t>(kChunkBytes / block_bytes, 1);
-  if (context.options().chunk_rows > 0) {
-    blocks = std::max<std::int64_t>(context.options().chunk_rows / kBlockRows, 1);
-  }
-  blocks = std::min(blocks, n_blocks);
-  shape.chunk_rows = std::min(blocks * kBlockRows, n);
-  const std::int64_t chunk_bytes = checked_product(row_bytes, shape.chunk_rows);
-  const int n_lanes = shape.chunk_rows < n ? 2 : 1;
-  const std::int64_t whole = checked_product(row_bytes, n);
-  shape.resident = whole <= device_budget;
-  shape.device_bytes = shape.resident ? whole : n_lanes * chunk_bytes;
-  shape.pinned_bytes = n_lanes * chunk_bytes;
+  const std::int64_t row_bytes = kSize<T> * (rows.cols() + (weighted ? 1 : 0));
+  const std::int64_t lanes = flow.chunk_rows < n ? 2 : 1;
+  shape.pinned_bytes = checked_product(lanes * flow.chunk_rows, row_bytes);
+  shape.device_bytes = flow.resident ? checked_product(row_bytes, n) : shape.pinned_bytes;
   return shape;
 }
 

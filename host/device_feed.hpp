@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 
+#include "host/device_flow.hpp"
 #include "host/row_pass.hpp"
 #include "kernels/cuda/gaussian_mixture.hpp"
 #include "kernels/cuda/upload.hpp"
@@ -23,9 +24,7 @@ class DeviceFeed {
     std::int64_t device_bytes = 0;
     std::int64_t pinned_bytes = 0;
   };
-  /// Takes what is resident when that fits `device_budget` bytes.
-  static Shape shape(const Context& context, const RowSource<T>& rows, bool weighted,
-                     std::int64_t device_budget);
+  static Shape shape(const RowSource<T>& rows, bool weighted, const DeviceFlow& flow);
 
   DeviceFeed(const CudaBackend& backend, const FitRows<T>& rows, const Shape& shape);
 

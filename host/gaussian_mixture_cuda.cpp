@@ -13,10 +13,6 @@ namespace {
 template <class T>
 constexpr std::int64_t kSize = static_cast<std::int64_t>(sizeof(T));
 
-// A wave's responsibilities and records, so that both stay in the cache of a large device.
-constexpr std::int64_t kResponsibilityBytes = std::int64_t{24} << 20;
-constexpr std::int64_t kRecordBytes = std::int64_t{64} << 20;
-
 bool has_matrices(Covariance covariance) {
   return covariance == Covariance::full || covariance == Covariance::tied;
 }
@@ -28,8 +24,6 @@ std::int64_t whitening_size(Covariance covariance, std::int64_t k, std::int64_t 
 }
 
 std::int64_t tail_size(const Layout& layout) { return layout.size - layout.sums; }
-
-std::int64_t blocks_of(std::int64_t n_rows) { return (n_rows + kBlockRows - 1) / kBlockRows; }
 
 }  // namespace
 
@@ -117,28 +111,19 @@ std::int64_t DeviceFrameArrays<T>::bytes(std::int64_t n_features) {
 }
 
 template <class T>
-std::int64_t DeviceWave<T>::rows(const Layout& layout, Covariance covariance,
-                                 std::int64_t n_components, std::int64_t n_rows) {
-  const std::int64_t element = covariance == Covariance::tied ? 8 : kSize<T>;
-  const std::int64_t by_resp =
-      kResponsibilityBytes / checked_product(kSize<T> * kBlockRows, n_components);
-  const std::int64_t by_records = kRecordBytes / checked_product(element, tail_size(layout));
-  const std::int64_t blocks = std::max<std::int64_t>(std::min(by_resp, by_records), 1);
-  return std::min(blocks, blocks_of(n_rows)) * kBlockRows;
-}
-
-template <class T>
 DeviceWave<T>::DeviceWave(CudaDevice& device, const Layout& layout, Covariance covariance,
-                          std::int64_t n_components, std::int64_t n_rows, bool moments)
-    : wave_rows_(rows(layout, covariance, n_components, n_rows)) {
+                          std::int64_t n_components, const DeviceFlow& flow, bool moments)
+    : device_(device),
+      n_components_(n_components),
+      wave_rows_(flow.wave_rows),
+      tile_rows_(flow.tile_rows) {
   const std::int64_t n_blocks = wave_rows_ / kBlockRows;
-  resp_ = DeviceArray<T>(device, wave_rows_ * n_components, "responsibilities of a wave");
   heads_ = DeviceArray<double>(device, n_blocks * layout.sums, "sums of a wave");
   if (!moments) {
     log_prob_ = DeviceArray<double>(device, wave_rows_, "log-densities of a wave");
     return;
   }
-  const std::int64_t tails = n_blocks * tail_size(layout);
+  const std::int64_t tails = checked_product(n_blocks, tail_size(layout));
   if (covariance == Covariance::tied) {
     wide_tails_ = DeviceArray<double>(device, tails, "sums of a wave");
   } else {
@@ -147,15 +132,40 @@ DeviceWave<T>::DeviceWave(CudaDevice& device, const Layout& layout, Covariance c
 }
 
 template <class T>
-std::int64_t DeviceWave<T>::bytes(const Layout& layout, Covariance covariance,
-                                  std::int64_t n_components, std::int64_t n_rows, bool moments) {
-  const std::int64_t wave_rows = rows(layout, covariance, n_components, n_rows);
-  const std::int64_t n_blocks = wave_rows / kBlockRows;
-  const std::int64_t element = covariance == Covariance::tied ? 8 : kSize<T>;
-  return kSize<T> * wave_rows * n_components + 8 * n_blocks * layout.sums +
-         (moments ? element * n_blocks * tail_size(layout) : 8 * wave_rows);
+void DeviceWave<T>::hold_responsibilities() {
+  if (resp_.size() > 0) return;
+  resp_ = DeviceArray<T>(device_, checked_product(tile_rows_, n_components_),
+                         "responsibilities of a wave");
 }
 
+template <class T>
+std::int64_t DeviceWave<T>::tile_bytes(std::int64_t n_components) {
+  return checked_product(kSize<T> * kBlockRows, n_components);
+}
+
+template <class T>
+std::int64_t DeviceWave<T>::record_bytes(const Layout& layout, Covariance covariance,
+                                         bool moments) {
+  const std::int64_t element = covariance == Covariance::tied ? 8 : kSize<T>;
+  return 8 * layout.sums + (moments ? checked_product(element, tail_size(layout)) : 8 * kBlockRows);
+}
+
+template <class T>
+FlowNeeds flow_needs(const CudaBackend& backend, Covariance covariance, std::int64_t n_components,
+                     std::int64_t n_features) {
+  FlowNeeds needs;
+  needs.row_bytes = checked_product(kSize<T>, n_features);
+  needs.tile_bytes = DeviceWave<T>::tile_bytes(n_components);
+  needs.record_bytes =
+      DeviceWave<T>::record_bytes(Layout(covariance, n_components, n_features), covariance, true);
+  needs.fused = fused_fits<T>(backend, covariance, n_components, n_features);
+  needs.n_multiprocessors = backend.device.n_multiprocessors();
+  needs.l2_bytes = backend.device.l2_bytes();
+  return needs;
+}
+
+template FlowNeeds flow_needs<float>(const CudaBackend&, Covariance, std::int64_t, std::int64_t);
+template FlowNeeds flow_needs<double>(const CudaBackend&, Covariance, std::int64_t, std::int64_t);
 template class DeviceMixture<float>;
 template class DeviceMixture<double>;
 template class DeviceFrameArrays<float>;

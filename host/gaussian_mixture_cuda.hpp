@@ -54,29 +54,39 @@ class DeviceFrameArrays {
   double log_scale_ = 0.0;
 };
 
-/// The buffers of one wave of rows (kernels/cuda/gaussian_mixture.hpp).
+/// The buffers of one wave of rows (kernels/cuda/gaussian_mixture.hpp): records for wave_rows, and
+/// while they are wanted responsibilities for tile_rows.
 template <class T>
 class DeviceWave {
  public:
-  /// Rows of a wave: so many that responsibilities and records stay in the cache.
-  static std::int64_t rows(const Layout& layout, Covariance covariance, std::int64_t n_components,
-                           std::int64_t n_rows);
   /// `moments` false: for an E-step alone.
   DeviceWave(CudaDevice& device, const Layout& layout, Covariance covariance,
-             std::int64_t n_components, std::int64_t n_rows, bool moments);
-  static std::int64_t bytes(const Layout& layout, Covariance covariance, std::int64_t n_components,
-                            std::int64_t n_rows, bool moments);
+             std::int64_t n_components, const DeviceFlow& flow, bool moments);
+  /// Of one block of rows: responsibilities; records.
+  static std::int64_t tile_bytes(std::int64_t n_components);
+  static std::int64_t record_bytes(const Layout& layout, Covariance covariance, bool moments);
 
   std::int64_t wave_rows() const { return wave_rows_; }
-  DeviceResponsibilities<T> responsibilities() const { return {resp_.data(), wave_rows_}; }
+  std::int64_t tile_rows() const { return tile_rows_; }
+  void hold_responsibilities();  ///< until drop_responsibilities()
+  void drop_responsibilities() { resp_ = {}; }
+  DeviceResponsibilities<T> responsibilities() const { return {resp_.data(), tile_rows_}; }
   DevicePartials<T> partials() const { return {heads_.data(), tails_.data(), wide_tails_.data()}; }
   double* log_prob() const { return log_prob_.data(); }
 
  private:
+  CudaDevice& device_;
+  std::int64_t n_components_;
   std::int64_t wave_rows_;
+  std::int64_t tile_rows_;
   DeviceArray<T> resp_, tails_;
   DeviceArray<double> heads_, wide_tails_, log_prob_;
 };
+
+/// What the steps of a fit ask of a flow; of the rows, which are the caller's, only their width.
+template <class T>
+FlowNeeds flow_needs(const CudaBackend& backend, Covariance covariance, std::int64_t n_components,
+                     std::int64_t n_features);
 
 /// Calls visit(rows, first row) for the rows of a feed, in waves of at most `wave_rows` rows.
 template <class T, class Visit>
@@ -116,9 +126,10 @@ class CudaEngine {
 
   static DataSummary scan(const Context& context, const Plan& plan, const RowSource<T>& rows,
                           std::span<const double> weights, const ScanOptions& options);
-  /// Fills the device's part of a plan. Throws out_of_memory when it does not fit.
+  /// Fills the device's part of a plan; of the host's memory `pinned_budget` bytes may be taken, if
+  /// that is enough at all. Throws out_of_memory when the device's is not.
   static void plan(const Context& context, const RowSource<T>& rows, const Options& options,
-                   Plan& plan);
+                   std::int64_t pinned_budget, Plan& plan);
 
   void load(const Model& model);
   TraceEntry pass();
@@ -133,6 +144,7 @@ class CudaEngine {
 
  private:
   void resize(std::int64_t n_components);
+  bool fused() const;
   void add_wave(const DevicePartials<T>& partials, std::int64_t n_rows, bool squares);
   void finish_sums(bool scatter);
   void queue_update();
@@ -143,6 +155,7 @@ class CudaEngine {
   const Frame& frame_;
   const Options& options_;
   const Plan plan_;
+  const DeviceFlow flow_;
   DeviceFeed<T> feed_;
   DeviceFrameArrays<T> device_frame_;
   std::int64_t n_components_ = 0;
@@ -163,11 +176,23 @@ class CudaEngine {
   std::vector<double> host_values_;
 };
 
+/// How an evaluation goes through a device, and what it holds at most.
+struct Evaluation {
+  DeviceFlow flow;
+  std::int64_t device_bytes = 0;
+  std::int64_t host_bytes = 0;
+  int n_workers = 1;  ///< threads that the memory limit leaves
+};
+/// Throws out_of_memory when there is less than it needs.
+template <class T>
+Evaluation cuda_evaluation(const Context& context, const Model& model, const RowSource<T>& rows,
+                           const Outputs<T>& outputs);
+
 /// The E-step of all rows with its results written out, as expectation() on the CPU. Returns the
 /// sums over rows. Throws data_error when a covariance cannot be factored.
 template <class T>
-UpdateStatus cuda_expectation(const Context& context, const CudaBackend& backend,
-                              const Model& model, const RowSource<T>& rows, const Frame& frame,
+UpdateStatus cuda_expectation(const CudaBackend& backend, const Model& model,
+                              const RowSource<T>& rows, const Frame& frame, const DeviceFlow& flow,
                               const Outputs<T>& outputs);
 
 }  // namespace culatent::gaussian_mixture

@@ -26,10 +26,23 @@ std::int64_t scratch_size(Covariance covariance, std::int64_t k, std::int64_t d)
   return std::max(maximise_scratch(covariance, k, d), factorise_scratch(covariance, k, d));
 }
 
-// Everything on the device but the rows.
 template <class T>
-std::int64_t fixed_bytes(const RowSource<T>& rows, const Options& options) {
-  const std::int64_t n_rows = rows.rows();
+FlowNeeds needs_of(const Context& context, const RowSource<T>& rows, const Options& options) {
+  const CudaBackend backend{*context.cuda(), context.threads(), 1};
+  FlowNeeds needs = flow_needs<T>(backend, options.covariance, options.n_components, rows.cols());
+  needs.n_rows = rows.rows();
+  if (!options.weights.empty()) needs.row_bytes += static_cast<std::int64_t>(sizeof(T));
+  needs.on_device = rows.space() == MemorySpace::device;
+  needs.chunk_rows = context.options().chunk_rows;
+  needs.cluster_blocks = kmeans::cuda_lloyd_blocks(options.n_components, rows.cols());
+  return needs;
+}
+
+// Everything on the device but the rows. The responsibilities of fused steps are there for the
+// initial M-step alone, k-means before it.
+template <class T>
+std::int64_t bytes_without_rows(const FlowNeeds& needs, const RowSource<T>& rows,
+                                const Options& options, const DeviceFlow& flow) {
   const std::int64_t d = rows.cols();
   const std::int64_t k = options.n_components;
   const Layout layout(options.covariance, k, d);
@@ -39,9 +52,27 @@ std::int64_t fixed_bytes(const RowSource<T>& rows, const Options& options) {
   const std::int64_t update = 2 * DeviceMixture<T>::bytes(options.covariance, k, d) +
                               8 * scratch_size(options.covariance, k, d) +
                               static_cast<std::int64_t>(sizeof(UpdateStatus));
-  return DeviceFrameArrays<T>::bytes(d) + sums + scatter + update +
-         DeviceWave<T>::bytes(layout, options.covariance, k, n_rows, true) +
-         kmeans::cuda_lloyd_bytes<T>(n_rows, k, d, rows.space() == MemorySpace::device);
+  const std::int64_t records = checked_product(flow.wave_rows / kBlockRows, needs.record_bytes);
+  const std::int64_t tile = checked_product(flow.tile_rows / kBlockRows, needs.tile_bytes);
+  const std::int64_t clusters =
+      kmeans::cuda_lloyd_bytes<T>(rows.rows(), k, d, flow.cluster_rows, needs.on_device);
+  return DeviceFrameArrays<T>::bytes(d) + sums + scatter + update + records +
+         (needs.fused ? std::max(tile, clusters) : tile + clusters);
+}
+
+// The flow that plan() chose.
+template <class T>
+DeviceFlow planned_flow(const Context& context, const RowSource<T>& rows, const Options& options,
+                        const Plan& plan) {
+  const FlowNeeds needs = needs_of<T>(context, rows, options);
+  const std::vector<DeviceFlow> flows = device_flows(needs);
+  const auto chosen = std::find_if(flows.begin(), flows.end(), [&](const DeviceFlow& flow) {
+    const auto feed = DeviceFeed<T>::shape(rows, !options.weights.empty(), flow);
+    return flow.chunk_rows == plan.chunk_rows &&
+           bytes_without_rows<T>(needs, rows, options, flow) + feed.device_bytes ==
+               plan.device_bytes;
+  });
+  return chosen != flows.end() ? *chosen : flows.back();
 }
 
 }  // namespace
@@ -66,20 +97,21 @@ template Affordable affordable<double>(Covariance, std::int64_t, Precision, doub
 
 template <class T>
 void CudaEngine<T>::plan(const Context& context, const RowSource<T>& rows, const Options& options,
-                         Plan& plan) {
-  const std::int64_t fixed = fixed_bytes<T>(rows, options);
+                         std::int64_t pinned_budget, Plan& plan) {
   const std::int64_t available = context.cuda()->free_bytes();
-  const auto shape =
-      DeviceFeed<T>::shape(context, rows, !options.weights.empty(), available - fixed);
-  plan.device_bytes = fixed + shape.device_bytes;
-  plan.chunk_rows = shape.chunk_rows;
-  plan.host_bytes += shape.pinned_bytes;
-  if (plan.device_bytes > available) {
-    throw out_of_memory("the fit needs " + std::to_string(plan.device_bytes) +
-                            " bytes of device memory, " + std::to_string(available) + " are free",
-                        context.options().memory_limit > 0 ? "--memory-limit" : context.device(),
-                        "use fewer components, a simpler covariance or smaller --chunk-rows");
+  const FlowNeeds needs = needs_of<T>(context, rows, options);
+  for (const DeviceFlow& flow : device_flows(needs)) {
+    const auto feed = DeviceFeed<T>::shape(rows, !options.weights.empty(), flow);
+    plan.device_bytes = bytes_without_rows<T>(needs, rows, options, flow) + feed.device_bytes;
+    plan.chunk_rows = feed.chunk_rows;
+    plan.host_bytes = feed.pinned_bytes;
+    if (plan.device_bytes <= available && plan.host_bytes <= pinned_budget) return;
   }
+  if (plan.device_bytes <= available) return;
+  throw out_of_memory("the fit needs " + std::to_string(plan.device_bytes) +
+                          " bytes of device memory, " + std::to_string(available) + " are free",
+                      context.options().memory_limit > 0 ? "--memory-limit" : context.device(),
+                      "use fewer components or a simpler covariance");
 }
 
 template <class T>
@@ -91,9 +123,8 @@ CudaEngine<T>::CudaEngine(const Context& context, const Plan& plan, const FitRow
       frame_(frame),
       options_(options),
       plan_(plan),
-      feed_(backend_, rows,
-            DeviceFeed<T>::shape(context, rows.source, !rows.weights.empty(),
-                                 plan.device_bytes - fixed_bytes<T>(rows.source, options))),
+      flow_(planned_flow<T>(context, rows.source, options, plan)),
+      feed_(backend_, rows, DeviceFeed<T>::shape(rows.source, !rows.weights.empty(), flow_)),
       device_frame_(*context.cuda(), frame),
       device_status_(*context.cuda(), 1, "status") {
   resize(options.n_components);
@@ -103,7 +134,7 @@ template <class T>
 DataSummary CudaEngine<T>::scan(const Context& context, const Plan& plan, const RowSource<T>& rows,
                                 std::span<const double> weights, const ScanOptions& options) {
   const CudaBackend backend{*context.cuda(), context.threads(), plan.n_workers};
-  return cuda_scan(context, backend, rows, weights, options);
+  return cuda_scan(context, backend, rows, weights, options, plan.device_bytes);
 }
 
 template <class T>
@@ -121,7 +152,8 @@ void CudaEngine<T>::resize(std::int64_t n_components) {
   sums_ = {};
   values_ = {};
   scratch_ = {};
-  wave_.emplace(device, *layout_, covariance, n_components, rows_.source.rows(), true);
+  wave_.emplace(device, *layout_, covariance, n_components, flow_, true);
+  if (!fused()) wave_->hold_responsibilities();
   current_.emplace(device, covariance, n_components, d);
   next_.emplace(device, covariance, n_components, d);
   sums_ = DeviceArray<DeviceSum>(device, layout_->size, "sums");
@@ -130,6 +162,11 @@ void CudaEngine<T>::resize(std::int64_t n_components) {
   if (covariance == Covariance::tied && scatter_.size() == 0) {
     scatter_ = DeviceArray<double>(device, layout_->size - layout_->squares, "scatter");
   }
+}
+
+template <class T>
+bool CudaEngine<T>::fused() const {
+  return fused_fits<T>(backend_, options_.covariance, n_components_, rows_.source.cols());
 }
 
 // Adds a wave's records to the sums: the heads, the first moments and, unless they are constant and
@@ -197,8 +234,7 @@ template <class T>
 TraceEntry CudaEngine<T>::pass() {
   const bool tied = options_.covariance == Covariance::tied;
   const bool squares = !tied || !has_scatter_;
-  const bool fused =
-      fused_fits<T>(backend_, options_.covariance, n_components_, rows_.source.cols());
+  const bool fused = this->fused();
   const DeviceFrame<T> frame = device_frame_.frame();
   const DeviceParameters<T> parameters = current_->parameters();
   const DeviceResponsibilities<T> resp = wave_->responsibilities();
@@ -212,7 +248,8 @@ TraceEntry CudaEngine<T>::pass() {
   }
   sums_.fill_zero();
   device_status_.fill_zero();
-  for_each_wave(feed_, wave_->wave_rows(), [&](const DeviceRows<T>& rows, std::int64_t) {
+  const std::int64_t rows_at_a_time = fused ? wave_->wave_rows() : wave_->tile_rows();
+  for_each_wave(feed_, rows_at_a_time, [&](const DeviceRows<T>& rows, std::int64_t) {
     if (fused) {
       expectation_maximisation_diagonal(backend_, rows, frame, parameters,
                                         about_means<T>(offset_ratio_), partials);
@@ -264,7 +301,7 @@ kmeans::RowSample<T> CudaEngine<T>::sample_rows(std::uint64_t seed, std::int64_t
 template <class T>
 kmeans::LloydRows<T> CudaEngine<T>::lloyd_rows(std::span<const T> metric, std::int64_t n_clusters) {
   return kmeans::cuda_lloyd_rows(backend_, feed_, device_frame_.frame(), rows_, frame_, metric,
-                                 n_clusters);
+                                 n_clusters, flow_.cluster_rows);
 }
 
 template <class T>
@@ -281,11 +318,12 @@ std::span<const double> CudaEngine<T>::initial_maximisation(
   // The metric is staged where whitened means will lie: at least as large, and not yet there.
   T* metric = parameters.whitened_means;
   device.to_device(metric, initial.metric.data(), d * static_cast<std::int64_t>(sizeof(T)));
+  wave_->hold_responsibilities();
   const DeviceResponsibilities<T> resp = wave_->responsibilities();
   const DevicePartials<T> partials = wave_->partials();
   const bool tied = options_.covariance == Covariance::tied;
   sums_.fill_zero();
-  for_each_wave(feed_, wave_->wave_rows(), [&](const DeviceRows<T>& rows, std::int64_t first) {
+  for_each_wave(feed_, wave_->tile_rows(), [&](const DeviceRows<T>& rows, std::int64_t first) {
     if (initial.centroids != nullptr) {
       nearest_responsibilities(backend_, rows, frame, parameters.shifts, metric, k, resp, partials);
     } else {
@@ -297,6 +335,7 @@ std::span<const double> CudaEngine<T>::initial_maximisation(
   finish_sums(tied);
   host_values_.resize(static_cast<std::size_t>(layout_->size));
   values_.download(host_values_.data(), layout_->size);
+  if (fused()) wave_->drop_responsibilities();
   return host_values_;
 }
 

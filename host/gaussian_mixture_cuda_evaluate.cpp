@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "culatent/error.hpp"
+#include "host/cuda_scan.hpp"
 #include "host/gaussian_mixture_cuda.hpp"
 #include "kernels/cuda/download.hpp"
 
@@ -38,6 +39,15 @@ class WaveOutputs {
       const std::int64_t bytes = lane.end();
       if (bytes > 0) lane.download = std::make_unique<DownloadLane>(device, bytes);
     }
+  }
+
+  // Of a row, in each lane; on the device and pinned.
+  static std::int64_t row_bytes(std::int64_t n_components, const Outputs<T>& outputs) {
+    if (outputs.space == MemorySpace::device) return 0;
+    std::int64_t bytes = outputs.log_prob.empty() ? 0 : kSize<T>;
+    if (!outputs.labels.empty()) bytes += kSize<std::int32_t>;
+    if (outputs.responsibilities.data != nullptr) bytes += checked_product(kSize<T>, n_components);
+    return bytes;
   }
 
   // Where the results of a wave that begins at row `first` go. Waits for the wave before the last.
@@ -130,8 +140,63 @@ class WaveOutputs {
 }  // namespace
 
 template <class T>
-UpdateStatus cuda_expectation(const Context& context, const CudaBackend& backend,
-                              const Model& model, const RowSource<T>& rows, const Frame& frame,
+Evaluation cuda_evaluation(const Context& context, const Model& model, const RowSource<T>& rows,
+                           const Outputs<T>& outputs) {
+  const CudaDevice& device = *context.cuda();
+  const std::int64_t k = model.n_components();
+  const std::int64_t d = model.n_features();
+  const Layout layout(model.covariance, k, d);
+  // Both lanes of results.
+  const std::int64_t result_bytes = 2 * WaveOutputs<T>::row_bytes(k, outputs);
+  FlowNeeds needs;
+  needs.n_rows = rows.rows();
+  needs.row_bytes = kSize<T> * d;
+  needs.on_device = rows.space() == MemorySpace::device;
+  needs.once = true;
+  needs.chunk_rows = context.options().chunk_rows;
+  needs.tile_bytes = DeviceWave<T>::tile_bytes(k) + kBlockRows * result_bytes;
+  needs.record_bytes = DeviceWave<T>::record_bytes(layout, model.covariance, false);
+  needs.n_multiprocessors = device.n_multiprocessors();
+  needs.l2_bytes = device.l2_bytes();
+  const std::int64_t fixed =
+      DeviceFrameArrays<T>::bytes(d) + DeviceMixture<T>::bytes(model.covariance, k, d) +
+      8 * factorise_scratch(model.covariance, k, d) +
+      static_cast<std::int64_t>(sizeof(UpdateStatus) +
+                                (sizeof(DeviceSum) + 8) * static_cast<std::size_t>(layout.sums));
+  const std::int64_t available = device.free_bytes();
+  const std::int64_t limit = context.options().memory_limit;
+  // What a thread reads rows into when it looks at them before.
+  const std::int64_t buffer = rows.in_place() ? 0 : checked_product(kBlockRows, needs.row_bytes);
+  Evaluation result;
+  result.n_workers = context.n_threads();
+  while (limit > 0 && result.n_workers > 1 && result.n_workers * buffer > limit) {
+    --result.n_workers;
+  }
+  for (const DeviceFlow& flow : device_flows(needs)) {
+    const auto feed = DeviceFeed<T>::shape(rows, false, flow);
+    result.flow = flow;
+    result.device_bytes = fixed + feed.device_bytes +
+                          flow.tile_rows / kBlockRows * (needs.tile_bytes + needs.record_bytes);
+    if (needs.on_device) result.device_bytes = std::max(result.device_bytes, cuda_scan_bytes(d));
+    result.host_bytes =
+        std::max(result.n_workers * buffer, feed.pinned_bytes + flow.tile_rows * result_bytes);
+    if (result.device_bytes <= available && (limit == 0 || result.host_bytes <= limit)) {
+      return result;
+    }
+  }
+  const bool on_host = result.device_bytes <= available;
+  throw out_of_memory("this needs " +
+                          std::to_string(on_host ? result.host_bytes : result.device_bytes) +
+                          (on_host ? " bytes of host memory, the limit is "
+                                   : " bytes of device memory, there are ") +
+                          std::to_string(on_host ? limit : available),
+                      limit > 0 ? "--memory-limit" : context.device(),
+                      "raise it, or compute on the CPU (--device cpu)");
+}
+
+template <class T>
+UpdateStatus cuda_expectation(const CudaBackend& backend, const Model& model,
+                              const RowSource<T>& rows, const Frame& frame, const DeviceFlow& flow,
                               const Outputs<T>& outputs) {
   CudaDevice& device = backend.device;
   const std::int64_t k = model.n_components();
@@ -141,7 +206,8 @@ UpdateStatus cuda_expectation(const Context& context, const CudaBackend& backend
   DeviceMixture<T> mixture(device, model.covariance, k, d);
   DeviceArray<double> scratch(device, factorise_scratch(model.covariance, k, d), "scratch");
   DeviceArray<UpdateStatus> device_status(device, 1, "status");
-  DeviceWave<T> wave(device, layout, model.covariance, k, rows.rows(), false);
+  DeviceWave<T> wave(device, layout, model.covariance, k, flow, false);
+  wave.hold_responsibilities();
   DeviceArray<DeviceSum> sums(device, layout.sums, "sums");
   DeviceArray<double> values(device, layout.sums, "sums");
 
@@ -162,13 +228,10 @@ UpdateStatus cuda_expectation(const Context& context, const CudaBackend& backend
   const Whitening whitening =
       affordable<T>(model.covariance, d, Precision::fp32, status.offset_ratio).whitening;
   const FitRows<T> fit_rows{rows, {}};
-  // One pass: nothing is gained by keeping the rows.
-  const auto shape = DeviceFeed<T>::shape(context, rows, false, 0);
-  DeviceFeed<T> feed(backend, fit_rows, shape);
-  WaveOutputs<T> results(backend, std::min(wave.wave_rows(), shape.chunk_rows), rows.rows(), k,
-                         outputs);
+  DeviceFeed<T> feed(backend, fit_rows, DeviceFeed<T>::shape(rows, false, flow));
+  WaveOutputs<T> results(backend, flow.tile_rows, rows.rows(), k, outputs);
   sums.fill_zero();
-  for_each_wave(feed, wave.wave_rows(), [&](const DeviceRows<T>& part, std::int64_t first) {
+  for_each_wave(feed, flow.tile_rows, [&](const DeviceRows<T>& part, std::int64_t first) {
     log_joint(backend, part, device_frame.frame(), mixture.parameters(), wave.responsibilities(),
               Precision::fp32, whitening);
     normalise(backend, part, device_frame.frame(), mixture.parameters(), wave.responsibilities(),
@@ -190,11 +253,13 @@ UpdateStatus cuda_expectation(const Context& context, const CudaBackend& backend
   return status;
 }
 
-template UpdateStatus cuda_expectation(const Context&, const CudaBackend&, const Model&,
-                                       const RowSource<float>&, const Frame&,
-                                       const Outputs<float>&);
-template UpdateStatus cuda_expectation(const Context&, const CudaBackend&, const Model&,
-                                       const RowSource<double>&, const Frame&,
-                                       const Outputs<double>&);
+#define CULATENT_INSTANTIATE(T)                                                                 \
+  template Evaluation cuda_evaluation(const Context&, const Model&, const RowSource<T>&,        \
+                                      const Outputs<T>&);                                       \
+  template UpdateStatus cuda_expectation(const CudaBackend&, const Model&, const RowSource<T>&, \
+                                         const Frame&, const DeviceFlow&, const Outputs<T>&);
+CULATENT_INSTANTIATE(float)
+CULATENT_INSTANTIATE(double)
+#undef CULATENT_INSTANTIATE
 
 }  // namespace culatent::gaussian_mixture

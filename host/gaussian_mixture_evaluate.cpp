@@ -106,11 +106,13 @@ Summary<T> evaluate(const Context& context, const Model& model, const RowSource<
 #ifdef CULATENT_HAS_CUDA
   if (context.cuda() != nullptr) {
     const ActiveDevice active(*context.cuda());
-    const CudaBackend cuda{*context.cuda(), context.threads(), context.n_threads()};
-    const ColumnScan columns = cuda_scan_columns(context, cuda, FitRows<T>{rows, {}});
+    const Evaluation evaluation = cuda_evaluation(context, model, rows, outputs);
+    const CudaBackend cuda{*context.cuda(), context.threads(), evaluation.n_workers};
+    const ColumnScan columns =
+        cuda_scan_columns(context, cuda, FitRows<T>{rows, {}}, evaluation.device_bytes);
     check_values(columns);
     const Frame frame = evaluation_frame<T>(model, columns);
-    const UpdateStatus sums = cuda_expectation(context, cuda, model, rows, frame, outputs);
+    const UpdateStatus sums = cuda_expectation(cuda, model, rows, frame, evaluation.flow, outputs);
     return {sums.log_likelihood / n, sums.entropy / n};
   }
 #endif

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <string>
 
 #include "culatent/error.hpp"
@@ -131,17 +132,21 @@ Plan plan(const Context& context, const RowSource<T>& rows, const Options& optio
   result.columns = d;
   result.chunk_rows = std::min(chunk_rows(context), n);
   result.n_workers = context.n_threads();
-#ifdef CULATENT_HAS_CUDA
-  if (cuda) {
-    const ActiveDevice active(*context.cuda());
-    CudaEngine<T>::plan(context, rows, options, result);
-    fixed += result.host_bytes;  // pinned
-  }
-#endif
   const auto total = [&](int workers) {
     return fixed + workers * per_worker + init_bytes<T>(n, d, in_place, workers, options);
   };
   const std::int64_t limit = context.options().memory_limit;
+#ifdef CULATENT_HAS_CUDA
+  if (cuda) {
+    // Upload buffers may have what all threads leave, or half of what one leaves.
+    const std::int64_t pinned_budget =
+        limit > 0 ? std::max(limit - total(result.n_workers), (limit - total(1)) / 2)
+                  : std::numeric_limits<std::int64_t>::max();
+    const ActiveDevice active(*context.cuda());
+    CudaEngine<T>::plan(context, rows, options, pinned_budget, result);
+    fixed += result.host_bytes;
+  }
+#endif
   while (limit > 0 && result.n_workers > 1 && total(result.n_workers) > limit) --result.n_workers;
   result.host_bytes = total(result.n_workers);
   if (limit > 0 && result.host_bytes > limit) {

@@ -103,7 +103,7 @@ class Steps {
         layout_(shape.covariance, shape.k, shape.d),
         frame_(backend_.device, gm::model_frame<T>(model)),
         mixture_(backend_.device, shape.covariance, shape.k, shape.d),
-        wave_(backend_.device, layout_, shape.covariance, shape.k, shape.n, true),
+        wave_(backend_.device, layout_, shape.covariance, shape.k, flow(), true),
         sums_(backend_.device, layout_.size, "sums"),
         values_(backend_.device, layout_.size, "sums"),
         scratch_(backend_.device,
@@ -111,6 +111,7 @@ class Steps {
                           gm::maximise_scratch(shape.covariance, shape.k, shape.d)),
                  "scratch"),
         status_(backend_.device, 1, "status") {
+    if (!fused()) wave_.hold_responsibilities();
     mixture_.upload(model);
     status_.fill_zero();
     sums_.fill_zero();
@@ -175,6 +176,13 @@ class Steps {
   }
 
  private:
+  // As in a fit.
+  DeviceFlow flow() const {
+    FlowNeeds needs = gm::flow_needs<T>(backend_, shape_.covariance, shape_.k, shape_.d);
+    needs.n_rows = shape_.n;
+    needs.on_device = true;
+    return device_flows(needs).front();
+  }
   void for_each_wave(const auto& step) {
     for (std::int64_t first = 0; first < shape_.n; first += wave_.wave_rows()) {
       step(gm::DeviceRows<T>{rows_.data() + first * shape_.d, nullptr,
@@ -188,7 +196,7 @@ class Steps {
   const gm::Layout layout_;
   const gm::DeviceFrameArrays<T> frame_;
   gm::DeviceMixture<T> mixture_;
-  const gm::DeviceWave<T> wave_;
+  gm::DeviceWave<T> wave_;
   DeviceArray<DeviceSum> sums_;
   const DeviceArray<double> values_;
   const DeviceArray<double> scratch_;

@@ -57,6 +57,8 @@ CudaDevice::CudaDevice(int ordinal, CUstream_st* stream, std::int64_t memory_lim
   check(cudaDeviceGetAttribute(&value, cudaDevAttrMaxSharedMemoryPerBlockOptin, ordinal),
         "device query");
   shared_bytes_ = value;
+  check(cudaDeviceGetAttribute(&value, cudaDevAttrL2CacheSize, ordinal), "device query");
+  l2_bytes_ = value;
   cudaStream_t copies = nullptr;
   check(cudaStreamCreateWithFlags(&copies, cudaStreamNonBlocking), "cudaStreamCreate");
   copy_stream_ = copies;

@@ -25,6 +25,7 @@ class CudaDevice {
   CUstream_st* copy_stream() const { return copy_stream_; }  ///< for uploads beside them
   int n_multiprocessors() const { return n_multiprocessors_; }
   std::int64_t shared_bytes() const { return shared_bytes_; }  ///< that one block can have
+  std::int64_t l2_bytes() const { return l2_bytes_; }
   std::int64_t memory_limit() const { return memory_limit_; }
   std::int64_t used_bytes() const { return used_bytes_; }
   std::int64_t peak_bytes() const { return peak_bytes_; }
@@ -54,6 +55,7 @@ class CudaDevice {
   bool owns_stream_ = false;
   int n_multiprocessors_ = 0;
   std::int64_t shared_bytes_ = 0;
+  std::int64_t l2_bytes_ = 0;
   std::int64_t memory_limit_ = 0;
   std::int64_t used_bytes_ = 0;
   std::int64_t peak_bytes_ = 0;

@@ -7,8 +7,8 @@
 /// The CUDA steps of the Gaussian mixture. Every pointer is to device memory, every call is ordered
 /// on backend.device.stream() and does not wait. N rows, D features, K components.
 ///
-/// Rows are worked on in waves: as many rows as fit a tile buffer of N x K that stays in the L2
-/// cache. A wave starts at a multiple of kBlockRows. Every sum over rows is taken block by block
+/// Rows are worked on in waves, as many rows as host/device_flow.hpp says. A wave starts at a
+/// multiple of kBlockRows. Every sum over rows is taken block by block
 /// (kBlockRows rows counted from row 0 of the data) in a fixed order into *partials*, one record a
 /// block, and block records are added exactly (add_partials): so no bit depends on the size of a
 /// wave or chunk.

@@ -107,6 +107,30 @@ TEST_F(CudaFailures, AnUploadBufferOnADeviceThatIsGoneIsADeviceError) {
   UploadLane(device, 4096);
 }
 
+// Steps that are one pass over the rows are launched once, not once for each tile of the rows.
+TEST_F(CudaFailures, AnIterationOfFusedStepsTakesAsManyLaunchesForAnyRows) {
+  const auto launches = [](std::int64_t n, int max_iter) {
+    const GeneratedRows<float> rows(n, 1, [](std::int64_t first, MatrixView<float> buffer) {
+      for (std::int64_t i = 0; i < buffer.rows; ++i) {
+        buffer(i, 0) = static_cast<float>((first + i) % 7);
+      }
+    });
+    const Context context({.device = "cuda"});
+    const std::uint64_t before = simt::stats().launches;
+    gm::fit<float>(context, rows,
+                   {.n_components = 2,
+                    .covariance = gm::Covariance::diagonal,
+                    .max_iter = max_iter,
+                    .tol = 0.0,
+                    .init = gm::Init::random,
+                    .seed = 1});
+    return simt::stats().launches - before;
+  };
+  const std::uint64_t few = launches(100, 2) - launches(100, 1);
+  EXPECT_LE(few, 12u);
+  EXPECT_EQ(launches(200 * kBlockRows, 2) - launches(200 * kBlockRows, 1), few);
+}
+
 TEST_F(CudaFailures, WithoutADeviceTheReasonIsTold) {
   simt::set_device_count(0);
   try {

@@ -51,10 +51,10 @@ TEST_F(DeviceFeedTest, GivesEveryWaveItsRowsAndWeights) {
                                         kFeatures, kStride,
                                         place.on_device ? MemorySpace::device : MemorySpace::host});
         const FitRows<float> rows{source, weights, 0.5};
-        const Context context({.chunk_rows = chunk_rows, .device = "cuda"});
-        DeviceFeed<float> feed(
-            backend(), rows,
-            DeviceFeed<float>::shape(context, source, true, place.resident ? 1 << 20 : 0));
+        DeviceFlow flow;
+        flow.chunk_rows = std::min(chunk_rows, kRows);
+        flow.resident = place.resident;
+        DeviceFeed<float> feed(backend(), rows, DeviceFeed<float>::shape(source, true, flow));
         for (int pass = 0; pass < 2; ++pass) {
           std::int64_t next = 0;
           gm::for_each_wave(
@@ -137,7 +137,7 @@ TEST_F(DeviceFeedTest, BringsTheResultsOfEveryChunkToTheirRows) {
   }
 }
 
-// The scan's records come to the host 4096 blocks at a time.
+// The scan's records are merged 4096 blocks at a time.
 TEST_F(DeviceFeedTest, NamesABadValueBeyondTheFirstRecords) {
   constexpr std::int64_t n = 4097 * kBlockRows, bad_row = n - 5;
   DeviceArray<float> rows(backend().device, n, "rows");
