@@ -253,9 +253,7 @@ void add_iteration(CLI::App& app, IterationOptions& options,
   add_integer(app, "--max-iter", options.max_iter, 0, kMaxInt,
               fmt::format("Updates at most. Default: {}.", options.max_iter))
       ->group(kIteration);
-  add_real(app, "--tol", options.tol, 0.0,
-           tol_text)
-      ->group(kIteration);
+  add_real(app, "--tol", options.tol, 0.0, tol_text)->group(kIteration);
   add_file(app, "--checkpoint", options.checkpoint,
            "Keep the state of the fit in FILE, replaced whole each time and removed after success.")
       ->group(kCheckpoint);

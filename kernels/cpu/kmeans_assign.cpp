@@ -4,14 +4,11 @@
 #include <limits>
 #include <mutex>
 
-#include "kernels/cpu/distance.hpp"
-#include "kernels/cpu/kmeans_tile.hpp"
-#include "kernels/cpu/nearest.hpp"
+#include "kernels/cpu/kmeans_label.hpp"
 
 namespace culatent::kmeans {
 namespace {
 
-using culatent::cpu::kCentreGroup;
 using culatent::cpu::Simd;
 
 // Four values: what a vector of double holds, so that both types make integers alike.
@@ -19,53 +16,6 @@ template <class T>
 struct Quad {
   typedef T Vec __attribute__((vector_size(4 * sizeof(T))));
 };
-
-std::int64_t groups(std::int64_t n_clusters) {
-  return (n_clusters + kCentreGroup - 1) / kCentreGroup;
-}
-
-// The nearest centroid by differences in double.
-template <class T>
-std::int32_t look_again(const Matrix<T>& centroids, const Matrix<T>& x, std::int64_t row) {
-  double least = std::numeric_limits<double>::infinity();
-  std::int32_t nearest = 0;
-  for (std::int64_t k = 0; k < centroids.rows(); ++k) {
-    double distance = 0.0;
-    for (std::int64_t j = 0; j < x.rows() && distance < least; ++j) {
-      const double delta = static_cast<double>(x(j, row)) - static_cast<double>(centroids(k, j));
-      distance += delta * delta;
-    }
-    if (distance < least) {
-      least = distance;
-      nearest = static_cast<std::int32_t>(k);
-    }
-  }
-  return nearest;
-}
-
-// Labels of the tile's rows in w.label. Returns how many took a second look.
-template <class T>
-std::int64_t label_tile(const CpuAssignment<T>& a, const Tile<T>& tile,
-                        const Coordinates& coordinates, Worker<T>& w) {
-  const std::int64_t d = a.centroids.cols();
-  const std::int64_t k = a.centroids.rows();
-  stage_rows(tile, coordinates, w);
-  const auto active = static_cast<int>(culatent::cpu::round_up(tile.rows.rows, 32));
-  culatent::cpu::two_best(w.x.data(), d, a.packed.data(), a.offsets.data(), groups(k), active,
-                          w.best.data(), w.second.data(), w.label.data());
-  if (k == 1) return 0;
-  // A score is D + 1 roundings of partial sums below |x| |c| + |c|² / 2.
-  const T slack = static_cast<T>(2 * (d + 2)) * std::numeric_limits<T>::epsilon() / 2;
-  std::int64_t n_refined = 0;
-  for (std::int64_t i = 0; i < tile.rows.rows; ++i) {
-    const auto r = static_cast<std::size_t>(i);
-    const T error = slack * a.longest * (w.norm[r] + a.longest / 2);
-    if (w.best[r] - w.second[r] > error) continue;
-    w.label[r] = look_again(a.centroids, w.x, i);
-    ++n_refined;
-  }
-  return n_refined;
-}
 
 // Adds a value, in units of the first limb.
 void add_value(double value, const FixedPoint& fixed, std::int64_t limb_stride, std::int64_t* sum) {
@@ -116,16 +66,6 @@ double add_row(const T* row, const CpuAssignment<T>& a, T factor, const T* centr
     add_value(static_cast<double>(x) * (unit[j] * weight), fixed, limb_stride, sums + j);
   }
   return total;
-}
-
-// A row without direction can have no label for its cosine.
-template <class T>
-bool is_zero(const Coordinates& coordinates, const Worker<T>& w, std::int64_t i) {
-  return coordinates.unit_length && w.factor[static_cast<std::size_t>(i)] == T{0};
-}
-
-void note_first(std::int64_t row, std::int64_t& first) {
-  if (first < 0 || row < first) first = row;
 }
 
 }  // namespace
@@ -245,66 +185,10 @@ void assign(const CpuBackend& backend, CpuAssignment<T>& a, const RowChunk<T>& c
   }
 }
 
-template <class T>
-std::int64_t find_nearest(const CpuBackend& backend, CpuAssignment<T>& a, const RowChunk<T>& chunk,
-                          const Coordinates& coordinates, const Nearest<T>& out,
-                          ExactSums& inertia) {
-  const std::int64_t d = a.centroids.cols();
-  const T unit =
-      coordinates.unit_length ? T{1} : static_cast<T>(1.0 / coordinates.frame.scale.front());
-  std::mutex mutex;
-  std::int64_t zero_row = -1;
-  std::vector<double> sums(a.workers.size());
-  for_each_tile(
-      backend, a, chunk,
-      [&](const Tile<T>& tile, Worker<T>& w) {
-        label_tile(a, tile, coordinates, w);
-        double& sum = sums[static_cast<std::size_t>(&w - a.workers.data())];
-        for (std::int64_t i = 0; i < tile.rows.rows; ++i) {
-          if (is_zero<T>(coordinates, w, i)) {
-            const std::lock_guard lock(mutex);
-            note_first(tile.first + i, zero_row);
-          }
-          const std::int64_t row = tile.first + i - chunk.first;
-          const auto label = w.label[static_cast<std::size_t>(i)];
-          if (out.labels != nullptr) out.labels[row] = label;
-          double distance = 0.0;
-          for (std::int64_t j = 0; j < d; ++j) {
-            const double delta =
-                static_cast<double>(w.x(j, i)) - static_cast<double>(a.centroids(label, j));
-            distance += delta * delta;
-          }
-          distance *= static_cast<double>(unit) * static_cast<double>(unit);
-          sum += chunk.weight(tile.first + i) * distance;
-          if (out.squared_distances != nullptr) {
-            out.squared_distances[row] = static_cast<T>(distance);
-          }
-        }
-        if (out.distances.data == nullptr) return;
-        const auto active = static_cast<int>(culatent::cpu::round_up(tile.rows.rows, 32));
-        std::vector<T> norms(kTileStride);
-        for (std::int64_t k = 0; k < a.centroids.rows(); ++k) {
-          culatent::cpu::norms(w.x.data(), d, &a.centroids(k, 0), 1, active, norms.data());
-          for (std::int64_t i = 0; i < tile.rows.rows; ++i) {
-            out.distances(tile.first + i - chunk.first, k) =
-                std::sqrt(norms[static_cast<std::size_t>(i)]) * unit;
-          }
-        }
-      },
-      [&](Worker<T>& w, std::int64_t) {
-        double& sum = sums[static_cast<std::size_t>(&w - a.workers.data())];
-        inertia.add({&sum, 1});
-        sum = 0.0;
-      });
-  return zero_row;
-}
-
-#define CULATENT_INSTANTIATE(T)                                                                \
-  template struct CpuAssignment<T>;                                                            \
-  template void assign(const CpuBackend&, CpuAssignment<T>&, const RowChunk<T>&,               \
-                       const Coordinates&, const FixedPoint&, Labels*, Statistics&);           \
-  template std::int64_t find_nearest(const CpuBackend&, CpuAssignment<T>&, const RowChunk<T>&, \
-                                     const Coordinates&, const Nearest<T>&, ExactSums&);
+#define CULATENT_INSTANTIATE(T)                                                  \
+  template struct CpuAssignment<T>;                                              \
+  template void assign(const CpuBackend&, CpuAssignment<T>&, const RowChunk<T>&, \
+                       const Coordinates&, const FixedPoint&, Labels*, Statistics&);
 CULATENT_INSTANTIATE(float)
 CULATENT_INSTANTIATE(double)
 #undef CULATENT_INSTANTIATE

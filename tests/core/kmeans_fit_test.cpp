@@ -115,7 +115,8 @@ TYPED_TEST(Kmeans, LabelsAreExactAndTiesGoToTheLowestIndex) {
   }
   kmeans::Model model;
   model.centroids = Matrix<double>(20, 3);
-  for (std::int64_t i = 0; i < 60; ++i) model.centroids.data()[i] = 0.5 * static_cast<double>(draws.below(17));
+  for (std::int64_t i = 0; i < 60; ++i)
+    model.centroids.data()[i] = 0.5 * static_cast<double>(draws.below(17));
   for (std::int64_t j = 0; j < 3; ++j) model.centroids(11, j) = model.centroids(4, j);  // twins
   model.counts.assign(20, 0.0);
   std::vector<std::int32_t> labels(2000);
