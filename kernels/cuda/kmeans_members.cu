@@ -121,8 +121,9 @@ struct SharedSums {
   }
 };
 
-__device__ __forceinline__ void add_to(std::int64_t* sum, std::int64_t integer) {
-  atomicAdd(reinterpret_cast<unsigned long long*>(sum), static_cast<unsigned long long>(integer));
+__device__ __forceinline__ void add_to(std::int64_t* target, std::int64_t integer) {
+  atomicAdd(reinterpret_cast<unsigned long long*>(target),
+            static_cast<unsigned long long>(integer));
 }
 
 // Calls add(limb, label, column, integer) for the values of a chunk of columns, of every row that
