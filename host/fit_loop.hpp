@@ -81,8 +81,9 @@ class FitLoop {
   using Run = typename Steps::Run;
 
   /// `begin` is when the fit began, the scan of the data included.
-  FitLoop(const Context& context, const LoopOptions& options, Steps& steps, Clock::time_point begin)
-      : context_(context), options_(options), steps_(steps), begin_(begin) {}
+  FitLoop(const Observer& observer, const LoopOptions& options, Steps& steps,
+          Clock::time_point begin)
+      : observer_(observer), options_(options), steps_(steps), begin_(begin) {}
 
   /// Throws what the steps throw, and for a checkpoint that cannot be gone on from.
   LoopResult<Run> run(const std::string& identity);
@@ -95,7 +96,7 @@ class FitLoop {
   bool checkpoint_due(const Run& run) const;
   void checkpoint(const Run& run);
 
-  const Context& context_;
+  const Observer& observer_;
   const LoopOptions options_;
   Steps& steps_;
   const Clock::time_point begin_;
@@ -125,7 +126,7 @@ void FitLoop<Steps>::resume() {
 
 template <class Steps>
 bool FitLoop<Steps>::notify(const char* phase, const Run& run, double objective, double change) {
-  if (stopped_ || !context_.options().observer) return !stopped_;
+  if (stopped_ || !observer_) return !stopped_;
   Progress progress;
   progress.phase = phase;
   progress.restart = run.restart;
@@ -138,7 +139,7 @@ bool FitLoop<Steps>::notify(const char* phase, const Run& run, double objective,
   const double passes_left = static_cast<double>(options_.max_iter - run.iteration) +
                              static_cast<double>(restarts_left) * options_.max_iter;
   progress.eta_seconds = fit_seconds_ / std::max(n_passes_, 1) * std::max(passes_left, 0.0);
-  if (!context_.options().observer(progress)) stopped_ = true;
+  if (!observer_(progress)) stopped_ = true;
   return !stopped_;
 }
 

@@ -127,7 +127,7 @@ Fit fit_on(const Context& context, const RowSource<T>& rows, const Options& opti
   const bool complete_start = !options.start.covariances.empty();
   const LoopOptions loop{options.max_iter, complete_start ? 1 : options.n_init, options.seed,
                          options.checkpoint};
-  auto result = FitLoop(context, loop, steps, begin)
+  auto result = FitLoop(context.options().observer, loop, steps, begin)
                     .run(identity_of(arithmetic_of<T>(context, options), options, data));
   Fit fit;
   fit.model = std::move(result.run.model);

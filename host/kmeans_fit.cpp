@@ -64,7 +64,8 @@ Fit fit_on(const Context& context, const RowSource<T>& rows, const Options& opti
   const LoopOptions loop{most_updates(options, rows.rows()),
                          options.start.rows() > 0 ? 1 : options.n_init, options.seed,
                          options.checkpoint};
-  auto result = FitLoop(context, loop, steps, begin).run(identity_of(options, data));
+  auto result =
+      FitLoop(context.options().observer, loop, steps, begin).run(identity_of(options, data));
   Fit fit;
   fit.model = std::move(result.run.model.model);
   fit.trace = std::move(result.run.trace);

@@ -21,6 +21,8 @@ enum class Stream : std::uint32_t {
   sample_normal = 5,
   seed_round = 6,  ///< k-means||: rows that become candidates
   batch = 7,       ///< rows of mini-batches
+  sample_bit = 8,
+  means = 9,  ///< random initial means
 };
 
 /// Four independent 32-bit words.
