@@ -29,7 +29,7 @@ struct Best {
   std::int32_t label = 0;
 };
 
-// Candidates come in ascending order: of equal ones the first stays.
+// Which of equal ones is kept does not matter: a row that has two best is in doubt.
 template <class T>
 __device__ __forceinline__ void meet(Best<T>& best, T score, std::int32_t label) {
   const bool better = score > best.first;
@@ -47,7 +47,7 @@ __device__ __forceinline__ void settle(Best<T>& best) {
     const T first = __shfl_xor_sync(device::kAllLanes, best.first, offset);
     const T second = __shfl_xor_sync(device::kAllLanes, best.second, offset);
     const std::int32_t label = __shfl_xor_sync(device::kAllLanes, best.label, offset);
-    const bool better = first > best.first || (first == best.first && label < best.label);
+    const bool better = first > best.first;
     const T lesser = better ? best.first : first;
     const T other = better ? second : best.second;
     best.second = lesser > other ? lesser : other;

@@ -11,8 +11,9 @@ using device::div_up;
 //   least_i = min(least_i, min_c |x'_i − c|²),   potentials_b = sum_{i in block b} w_i least_i
 //
 // Distances of a tile of rows by panels of candidates, feature by feature as on the CPU. The
-// potentials are added in the order of the rows, a warp a block of rows, which costs 32 fused
-// multiply-adds in double for 32 rows in every lane, and lets seeds be those of the CPU.
+// potentials are added in the order of the rows, a warp a block of rows, which costs 32 additions
+// in double for 32 rows in every lane; so they, and the seeds drawn by them, are those of the CPU.
+// Products with weights are rounded, which CPU compilers may fuse with the addition.
 
 template <class T, int kOwn>
 __global__ void __launch_bounds__(kThreads, 1)
@@ -65,11 +66,11 @@ __global__ void __launch_bounds__(kThreads)
     const bool inside = first + lane < end;
     const double weight = inside ? weight_of(rows, first + lane) : 0.0;
     // A row without weight may lie anywhere.
-    const double distance = weight != 0.0 ? static_cast<double>(least[first + lane]) : 0.0;
+    const double product =
+        weight != 0.0 ? __dmul_rn(weight, static_cast<double>(least[first + lane])) : 0.0;
 #pragma unroll
     for (int i = 0; i < 32; ++i) {
-      sum = fma(__shfl_sync(device::kAllLanes, weight, i),
-                __shfl_sync(device::kAllLanes, distance, i), sum);
+      sum += __shfl_sync(device::kAllLanes, product, i);
     }
   }
   if (lane == 0) potentials[block] = sum;
@@ -124,7 +125,7 @@ __global__ void __launch_bounds__(kThreads, 1)
     if (thread < kPanel) {
       for (int at = 0; at < count; ++at) {
         if (weights[at] == 0.0) continue;  // a row without weight may lie anywhere
-        sum = fma(weights[at], static_cast<double>(minima[at][thread]), sum);
+        sum += __dmul_rn(weights[at], static_cast<double>(minima[at][thread]));
       }
       if (at_tile % 2 == 1) {
         total += sum;

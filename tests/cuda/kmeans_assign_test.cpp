@@ -1,6 +1,7 @@
 #include "kernels/cuda/kmeans_assign.hpp"
 
 #include <algorithm>
+#include <functional>
 
 #include "tests/cuda/kmeans_case.hpp"
 
@@ -44,8 +45,42 @@ class KMeansNearest : public KMeansSteps {
       n_moved += label != 0 && c.weight(i) != 0.0 ? 1U : 0U;
     }
     EXPECT_EQ(found.counters.n_moved, n_moved);
+    EXPECT_EQ(found.counters.n_refined, n_doubted(c));
     EXPECT_EQ(assign(c).labels, found.labels);
     return found;
+  }
+
+  // Rows whose best two scores, rounded after every feature, are closer than their errors may be.
+  template <class T>
+  static unsigned long long n_doubted(const KMeansCase<T>& c) {
+    std::vector<T> halves;
+    T longest{};
+    for (std::int64_t k = 0; k < c.k; ++k) {
+      Real square = 0;
+      for (std::int64_t j = 0; j < c.d; ++j) {
+        square += static_cast<Real>(c.centroids[at(k * c.d + j)]) * c.centroids[at(k * c.d + j)];
+      }
+      halves.push_back(static_cast<T>(-square / 2));
+      longest = std::max(longest, static_cast<T>(std::sqrt(square)));
+    }
+    unsigned long long count = 0;
+    for (std::int64_t i = 0; i < c.n && c.k > 1; ++i) {
+      T square{};
+      for (std::int64_t j = 0; j < c.d; ++j)
+        square = std::fma(c.framed(i, j), c.framed(i, j), square);
+      const T norm = c.factors.empty() ? std::sqrt(square) : T{1};
+      std::vector<T> scores = halves;
+      for (std::int64_t k = 0; k < c.k; ++k) {
+        for (std::int64_t j = 0; j < c.d; ++j) {
+          scores[at(k)] = std::fma(c.framed(i, j), c.centroids[at(k * c.d + j)], scores[at(k)]);
+        }
+      }
+      std::partial_sort(scores.begin(), scores.begin() + 2, scores.end(), std::greater<>());
+      const T unit = std::numeric_limits<T>::epsilon() / 2;
+      const T error = static_cast<T>(2 * (c.d + 2)) * unit * longest * (norm + longest / 2);
+      count += scores[0] - scores[1] > error ? 0U : 1U;
+    }
+    return count;
   }
 
   // The exact answer, ties to the lowest: for cases whose distances double can hold.
@@ -133,6 +168,18 @@ TEST_F(KMeansNearest, LooksAgainWhereScoresCancel) {
   EXPECT_EQ(expect_nearest(c).counters.n_refined, 200U);
 }
 
+TEST_F(KMeansNearest, LooksAgainAtRowsThatAreFarAway) {
+  // 1e4 lengths of a centroid away: the products, not the centroids, are what rounds.
+  KMeansCase<float> c(200, 4, 7);
+  Draws draws(4);
+  std::fill(c.offset.begin(), c.offset.end(), 0.0F);
+  for (float& value : c.centroids) value = static_cast<float>(1.0 + draws.uniform(0.0, 2e-6));
+  for (std::int64_t i = 0; i < c.n; ++i) {
+    for (std::int64_t j = 0; j < c.d; ++j) c.put(i, j, draws.uniform(-1e4, 1e4));
+  }
+  EXPECT_GE(expect_nearest(c).counters.n_refined, 50U);
+}
+
 TEST_F(KMeansNearest, LeavesFewRowsInDoubt) {
   EXPECT_LE(expect_nearest(KMeansCase<float>(1000, 8, 16)).counters.n_refined, 10U);
 }
@@ -176,6 +223,8 @@ TEST_F(KMeansNearest, TakesRowsOfLengthOne) {
       ASSERT_LE(std::abs(static_cast<Real>(found[at(i)]) - factor), unit * factor) << i;
     }
     c.factors = found;
+    expect_nearest(c);
+    for (float& value : c.centroids) value = 0.5F + value * 0x1p-22F;  // so that some are in doubt
     expect_nearest(c);
   }
 }

@@ -109,6 +109,46 @@ TEST_F(KMeansSeeding, TriesAnyCandidates) {
   }
 }
 
+// As the CPU, so that a fit draws the same seeds: 256 rows at a time, a rounding for each.
+TEST_F(KMeansSeeding, AddsUpInOneOrder) {
+  KMeansCase<float> c(2300, 7, 5);
+  Draws draws(13);
+  for (std::int64_t i = 0; i < c.n; ++i) c.weights.push_back(draws.uniform());
+  const PlacedCase<float> p = place(c);
+  auto least = to_device(so_far(c));
+  const auto partials = blank<double>(3 * c.k), potentials = blank<double>(3);
+  kmeans::try_candidates(backend(), p.rows, p.centres, least.data(), partials.data());
+  kmeans::lower_distances(backend(), p.rows, p.centres, least.data(), potentials.data());
+  const std::vector<double> tried = to_host(partials), lowered = to_host(potentials);
+  std::vector<double> sums(at(3 * c.k), 0.0), all(3, 0.0);
+  const std::vector<float> before = so_far(c);
+  std::vector<float> lowest = before;
+  for (std::int64_t k = 0; k < c.k; ++k) {
+    double tile = 0.0;
+    for (std::int64_t i = 0; i < c.n; ++i) {
+      float distance = 0.0F;
+      for (std::int64_t j = 0; j < c.d; ++j) {
+        const float z = c.framed(i, j) - c.centroids[at(k * c.d + j)];
+        distance = std::fma(z, z, distance);
+      }
+      const volatile double product = c.weight(i) * std::min(before[at(i)], distance);
+      tile += product;
+      lowest[at(i)] = std::min(lowest[at(i)], distance);
+      if (i % 256 != 255 && i != c.n - 1) continue;
+      sums[at(i / kBlockRows * c.k + k)] += tile;
+      tile = 0.0;
+    }
+  }
+  for (std::int64_t i = 0; i < c.n; ++i) {
+    double& sum = all[at(i / kBlockRows)];
+    const volatile double product = c.weight(i) * lowest[at(i)];
+    sum += product;
+  }
+  EXPECT_EQ(to_host(least), lowest);
+  EXPECT_EQ(tried, sums);
+  EXPECT_EQ(lowered, all);
+}
+
 TEST_F(KMeansSeeding, LetsRowsWithoutWeightLieAnywhere) {
   KMeansCase<float> c(100, 2, 3);
   c.weigh();
