@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 
 #include "culatent/error.hpp"
 #include "host/bernoulli_mixture.hpp"
@@ -61,8 +62,10 @@ void check_place(const Context& context, const RowSource<T>& rows) {
 
 void check_values(const BadValue& bad) {
   if (bad.row < 0) return;
+  char value[32];
+  std::snprintf(value, sizeof(value), "%g", bad.value);
   throw data_error(
-      "the value " + std::to_string(bad.value) + " is outside [0, 1]",
+      std::string("the value ") + value + " is outside [0, 1]",
       "row " + std::to_string(bad.row) + ", column " + std::to_string(bad.column),
       "make the values zeros and ones (--binarize T), or bring them into [0, 1] (--scale X)");
 }

@@ -5,12 +5,14 @@
 
 namespace culatent::cli {
 
+Method bernoulli_mixture_method();
 Method gaussian_mixture_method();
 Method kde_method();
 Method kmeans_method();
 
 const std::vector<Method>& methods() {
   static const std::vector<Method> table = {
+      bernoulli_mixture_method(),
       gaussian_mixture_method(),
       kde_method(),
       kmeans_method(),

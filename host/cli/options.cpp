@@ -147,6 +147,14 @@ void add_data(CLI::App& app, DataOptions& options, const std::string& positional
            "Every value is multiplied by X when it is read.")
       ->group(kData);
   app.add_option_function<std::string>(
+         "--binarize",
+         [&reading](const std::string& s) {
+           reading.binarize = parse_real(s, "--binarize", -std::numeric_limits<double>::max());
+         },
+         "Values (after --scale) become 1 where they are greater than T, otherwise 0; NaN stays.")
+      ->type_name("T")
+      ->group(kData);
+  app.add_option_function<std::string>(
          "--shape",
          [&reading](const std::string& s) {
            const auto [rows, cols] = parse_shape(s, "--shape");

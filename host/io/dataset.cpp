@@ -14,6 +14,7 @@ struct Dataset::State {
   std::string path;
   io::Table table;
   double scale = 1.0;
+  std::optional<double> binarize;
   std::int64_t bytes_on_disk = 0;
 };
 
@@ -24,7 +25,8 @@ class DatasetRows final : public RowSource<T> {
  public:
   explicit DatasetRows(std::shared_ptr<const Dataset::State> state)
       : state_(std::move(state)),
-        in_place_(state_->scale == 1.0 && io::is_in_place<T>(state_->table.elements)) {}
+        in_place_(state_->scale == 1.0 && !state_->binarize &&
+                  io::is_in_place<T>(state_->table.elements)) {}
   std::int64_t rows() const override { return state_->table.elements.rows; }
   std::int64_t cols() const override { return state_->table.elements.cols; }
   bool in_place() const override { return in_place_; }
@@ -37,10 +39,20 @@ class DatasetRows final : public RowSource<T> {
     }
     if (in_place_) return io::in_place_view<T>(state_->table.elements, first, buffer.rows);
     io::convert<T>(state_->table.elements, state_->scale, first, buffer);
+    if (state_->binarize) binarize(static_cast<T>(*state_->binarize), buffer);
     return buffer;
   }
 
  private:
+  static void binarize(T threshold, MatrixView<T> rows) {
+    for (std::int64_t i = 0; i < rows.rows; ++i) {
+      for (std::int64_t j = 0; j < rows.cols; ++j) {
+        T& value = rows(i, j);
+        if (!std::isnan(value)) value = value > threshold ? T{1} : T{0};
+      }
+    }
+  }
+
   std::shared_ptr<const Dataset::State> state_;
   bool in_place_;
 };
@@ -73,6 +85,9 @@ std::shared_ptr<const Dataset::State> open(const std::string& path, const Datase
   if (!std::isfinite(options.scale)) {
     throw invalid_argument("scale is not a finite number", path, "give one");
   }
+  if (options.binarize && !std::isfinite(*options.binarize)) {
+    throw invalid_argument("binarize is not a finite number", path, "give a threshold");
+  }
   if (options.memory_limit < 0) {
     throw invalid_argument("memory_limit is negative", path, "give bytes, or 0 for no limit");
   }
@@ -81,6 +96,7 @@ std::shared_ptr<const Dataset::State> open(const std::string& path, const Datase
   auto state = std::make_shared<Dataset::State>();
   state->path = path;
   state->scale = options.scale;
+  state->binarize = options.binarize;
   state->bytes_on_disk = bytes.size;
   state->table = io::read_table(bytes, location.member, options);
   if (state->table.format != "csv") {  // read_csv has applied them

@@ -1,6 +1,7 @@
 #pragma once
 
 /// Everything at once.
+#include "culatent/bernoulli_mixture.hpp"
 #include "culatent/clustering_quality.hpp"
 #include "culatent/context.hpp"
 #include "culatent/dataset.hpp"

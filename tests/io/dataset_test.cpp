@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cmath>
+#include <limits>
 #include <thread>
 
 #include "host/io/elements.hpp"
@@ -49,6 +50,20 @@ TEST(Dataset, ScaleIsAppliedWhenRead) {
   EXPECT_EQ(values(dataset), (std::vector<double>{30 * 0.1, 31 * 0.1, 32 * 0.1}));
   EXPECT_FALSE(dataset.source<float>()->in_place());
   EXPECT_THROW(open_dataset(dataset.path(), {.scale = INFINITY}), invalid_argument);
+}
+
+TEST(Dataset, BinarizesWhatItReads) {
+  const Folder folder;
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const std::string path = folder.file("b.csv", "0.5,1.5\n2,\n-3,1\n");
+  const Dataset dataset = open_dataset(path, {.scale = 2.0, .binarize = 2.0, .missing = true});
+  const std::vector<double> expected = {0, 1, 1, nan, 0, 0};  // 2 is not greater than 2
+  const std::vector<double> read = values(dataset);
+  for (std::size_t i = 0; i < 6; ++i) {
+    EXPECT_TRUE(read[i] == expected[i] || (std::isnan(read[i]) && std::isnan(expected[i]))) << i;
+  }
+  EXPECT_FALSE(dataset.source<double>()->in_place());
+  EXPECT_THROW(open_dataset(path, {.binarize = INFINITY, .missing = true}), invalid_argument);
 }
 
 TEST(Dataset, UnalignedRowsAreCopied) {

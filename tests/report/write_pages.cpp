@@ -3,8 +3,10 @@
 #include <filesystem>
 #include <fstream>
 
+#include "culatent/bernoulli_mixture.hpp"
 #include "culatent/kde.hpp"
 #include "culatent/kmeans.hpp"
+#include "host/report/bernoulli_mixture_page.hpp"
 #include "host/report/gaussian_mixture_page.hpp"
 #include "host/report/kde_page.hpp"
 #include "host/report/kmeans_page.hpp"
@@ -71,5 +73,16 @@ int main(int argc, char** argv) {
   images.image_height = images.image_width = 8;
   write_kmeans(context, folder, "kmeans_images", report::cases::data("digits"), images,
                {.n_clusters = 70, .seed = 1});
+  Matrix<double> bits = report::cases::data("digits");
+  for (std::int64_t i = 0; i < bits.size(); ++i) bits.data()[i] = bits.data()[i] < 8.0 ? 0.0 : 1.0;
+  images.n_rows = bits.rows();
+  images.sample = bits;
+  for (const int k : {10, 30}) {
+    write(folder, "bernoulli_" + std::to_string(k),
+          report::bernoulli_mixture_page(
+              context, bernoulli_mixture::fit<double>(context, bits.view(), {.n_components = k}),
+              images));
+    images.image_height = images.image_width = 0;
+  }
   return 0;
 }
