@@ -27,7 +27,7 @@ struct Range {
 struct DatasetOptions {
   Range rows = {};
   Range columns = {};
-  double scale = 1.0;                         ///< every value is multiplied by it when read
+  double scale = 1.0;  ///< every value is multiplied by it when read
   /// Values, scaled, become 1 where they are greater than it and 0 elsewhere; NaN stays.
   std::optional<double> binarize = {};
   std::optional<std::int64_t> raw_rows = {};  ///< raw files: shape and type are given by the caller
