@@ -108,7 +108,7 @@ class Tile {
       const std::int64_t next = j + kDepth<T>;
       if (next < rows_.n_features) fetch(first, next, 1 - current);
       staged(stage_.rows[current]);
-#pragma unroll
+#pragma unroll 4
       for (int depth = 0; depth < kDepth<T>; ++depth) {
         T x[kOwnRows], c[kOwn];
         Along<T, kOwnRows>::load(stage_.rows[current][depth], ty, x);
@@ -145,9 +145,11 @@ class Tile {
     const std::int64_t row = first_row_ + thread / kDepth<T>;
     const std::int64_t left = j < rows_.n_features ? rows_.n_rows - row : 0;
     const T* from = rows_.data + row * rows_.stride + j;
+    const std::int64_t step = kStep * rows_.stride;
 #pragma unroll
     for (int i = 0; i < kBatch; ++i) {
-      raw_[i] = i * kStep < left ? from[i * kStep * rows_.stride] : T{0};
+      raw_[i] = i * kStep < left ? *from : T{0};
+      from += step;
     }
   }
 

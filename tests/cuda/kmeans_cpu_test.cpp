@@ -73,7 +73,9 @@ class KMeansLikeTheCpu : public KMeansSteps {
     kmeans::lower_distances(backend(), p.rows, p.centres, lowered.data(), of_blocks.data());
     EXPECT_EQ(to_host(lowered), least);
     // With weights it is up to the CPU's compiler where it fuses.
-    if (c.weights.empty()) EXPECT_EQ(to_host(of_blocks), potentials);
+    if (c.weights.empty()) {
+      EXPECT_EQ(to_host(of_blocks), potentials);
+    }
   }
 };
 
