@@ -2,13 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <mutex>
-#include <numeric>
+#include <limits>
 #include <queue>
 
 #include "host/row_pass.hpp"
-#include "kernels/cpu/distance.hpp"
-#include "kernels/cpu/tile.hpp"
 
 namespace culatent::kmeans {
 namespace {
@@ -156,22 +153,45 @@ Matrix<T> CpuEngine<T>::fetch(std::span<const std::int64_t> rows) const {
 }
 
 template <class T>
-void CpuEngine<T>::lower(const Matrix<T>& candidates, std::span<T> least,
-                         std::span<double> potentials) {
-  for_each_chunk(context_, rows_, [&](const RowChunk<T>& chunk) {
-    lower_distances(backend_, assignment_, chunk, coordinates_, candidates, least, potentials);
-  });
+void CpuEngine<T>::begin_seeding() {
+  least_.assign(static_cast<std::size_t>(rows_.source.rows()), std::numeric_limits<T>::max());
 }
 
 template <class T>
-std::vector<double> CpuEngine<T>::try_out(const Matrix<T>& candidates, std::span<const T> least) {
+std::vector<double> CpuEngine<T>::lower(const Matrix<T>& candidates) {
+  std::vector<double> potentials(
+      static_cast<std::size_t>((rows_.source.rows() + kBlockRows - 1) / kBlockRows));
+  for_each_chunk(context_, rows_, [&](const RowChunk<T>& chunk) {
+    lower_distances<T>(backend_, assignment_, chunk, coordinates_, candidates, least_, potentials);
+  });
+  return potentials;
+}
+
+template <class T>
+std::vector<double> CpuEngine<T>::try_out(const Matrix<T>& candidates) {
   ExactSums sums(candidates.rows());
   for_each_chunk(context_, rows_, [&](const RowChunk<T>& chunk) {
-    try_candidates(backend_, assignment_, chunk, coordinates_, candidates, least, sums);
+    try_candidates<T>(backend_, assignment_, chunk, coordinates_, candidates, least_, sums);
   });
   std::vector<double> potentials(static_cast<std::size_t>(candidates.rows()));
   sums.round(potentials);
   return potentials;
+}
+
+template <class T>
+std::vector<double> CpuEngine<T>::shares(std::int64_t first, std::int64_t count) const {
+  const RowChunk<T> all{rows_.source, 0, rows_.source.rows(), rows_.weights, rows_.weight_scale};
+  std::vector<double> result(static_cast<std::size_t>(count));
+  for (std::int64_t i = 0; i < count; ++i) {
+    result[static_cast<std::size_t>(i)] =
+        all.weight(first + i) * static_cast<double>(least_[static_cast<std::size_t>(first + i)]);
+  }
+  return result;
+}
+
+template <class T>
+void CpuEngine<T>::end_seeding() {
+  least_ = {};
 }
 
 template class CpuEngine<float>;

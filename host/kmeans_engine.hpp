@@ -34,11 +34,16 @@ class CpuEngine {
   /// Rows in the coordinates.
   Matrix<T> fetch(std::span<const std::int64_t> rows) const;
 
-  /// least_i = min(least_i, |x'_i − candidate|²) for all rows and candidates. `potentials` receives
-  /// sum w least of every block of kBlockRows rows.
-  void lower(const Matrix<T>& candidates, std::span<T> least, std::span<double> potentials);
-  /// The potential of all rows that lower() would leave with each candidate alone.
-  std::vector<double> try_out(const Matrix<T>& candidates, std::span<const T> least);
+  /// Every row's distance to the nearest of the centroids chosen so far, for seeding: none is
+  /// chosen.
+  void begin_seeding();
+  /// Takes the candidates in. Returns sum w distance² of every block of kBlockRows rows.
+  std::vector<double> lower(const Matrix<T>& candidates);
+  /// The total that lower() would leave with each candidate alone.
+  std::vector<double> try_out(const Matrix<T>& candidates);
+  /// w distance² of rows [first, first + count).
+  std::vector<double> shares(std::int64_t first, std::int64_t count) const;
+  void end_seeding();
 
  private:
   Matrix<T> gather(std::span<const std::int64_t> rows, std::vector<double>& weights) const;
@@ -49,6 +54,7 @@ class CpuEngine {
   const Coordinates& coordinates_;
   const FixedPoint& fixed_;
   CpuAssignment<T> assignment_;
+  std::vector<T> least_;  // while seeds are chosen
 };
 
 }  // namespace culatent::kmeans

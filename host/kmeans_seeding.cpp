@@ -18,59 +18,54 @@ double total(std::span<const double> values) {
   return std::accumulate(values.begin(), values.end(), 0.0);
 }
 
-// Distances of all rows to the centroids chosen so far, and where a row drawn in proportion to
-// them lies.
-template <class T>
+// Rows drawn in proportion to what they are from the centroids chosen so far.
+template <class T, class Engine>
 class Distances {
  public:
-  explicit Distances(const FitRows<T>& rows)
-      : rows_(rows),
-        least(static_cast<std::size_t>(rows.source.rows()), std::numeric_limits<T>::max()),
-        potentials(static_cast<std::size_t>((rows.source.rows() + kBlockRows - 1) / kBlockRows)) {}
-
-  double potential() const { return total(potentials); }
-  double share(std::int64_t row) const {
-    const RowChunk<T> all{rows_.source, 0, rows_.source.rows(), rows_.weights, rows_.weight_scale};
-    return all.weight(row) * static_cast<double>(least[static_cast<std::size_t>(row)]);
+  Distances(Engine& engine, std::int64_t n_rows) : engine_(engine), n_rows_(n_rows) {
+    engine_.begin_seeding();
   }
+  ~Distances() { engine_.end_seeding(); }
+  Distances(const Distances&) = delete;
+  Distances& operator=(const Distances&) = delete;
+
+  // Returns the potential: the sum of all shares.
+  double lower(const Matrix<T>& candidates) {
+    potentials_ = engine_.lower(candidates);
+    return total(potentials_);
+  }
+
   // The row where the running sum of shares passes `target`; otherwise the last one with a share.
   std::int64_t row_at(double target) const {
     std::int64_t last = -1;
     double running = 0.0;
-    for (std::size_t block = 0; block < potentials.size(); ++block) {
-      if (potentials[block] <= 0.0) continue;
-      const bool here = running + potentials[block] > target;
-      if (!here && block + 1 < potentials.size()) {
-        running += potentials[block];
-        last = static_cast<std::int64_t>(block);
-        continue;
-      }
-      const std::int64_t row = row_in(static_cast<std::int64_t>(block), target - running);
-      if (row >= 0) return row;
+    for (std::size_t block = 0; block < potentials_.size(); ++block) {
+      if (potentials_[block] <= 0.0) continue;
+      last = static_cast<std::int64_t>(block);
+      if (running + potentials_[block] > target) return row_in(last, target - running);
+      running += potentials_[block];
     }
     return row_in(last, std::numeric_limits<double>::infinity());
   }
 
  private:
   std::int64_t row_in(std::int64_t block, double target) const {
-    const std::int64_t end = std::min((block + 1) * kBlockRows, rows_.source.rows());
-    std::int64_t last = -1;
+    const std::int64_t first = block * kBlockRows;
+    const std::vector<double> shares = engine_.shares(first, std::min(kBlockRows, n_rows_ - first));
+    std::int64_t last = first;
     double running = 0.0;
-    for (std::int64_t row = block * kBlockRows; row < end; ++row) {
-      const double part = share(row);
-      if (part <= 0.0) continue;
-      running += part;
-      last = row;
+    for (std::size_t i = 0; i < shares.size(); ++i) {
+      if (shares[i] <= 0.0) continue;
+      running += shares[i];
+      last = first + static_cast<std::int64_t>(i);
       if (running > target) break;
     }
     return last;
   }
 
-  const FitRows<T>& rows_;
-
- public:
-  std::vector<T> least;
-  std::vector<double> potentials;  // of blocks
+  Engine& engine_;
+  const std::int64_t n_rows_;
+  std::vector<double> potentials_;
 };
 
 // One row of each of K equal stretches, in order.
@@ -84,15 +79,14 @@ Matrix<T> seed_greedily(Engine& engine, const FitRows<T>& rows, std::uint64_t se
                         const std::function<bool(double)>& proceed) {
   using random::Stream;
   const int n_trials = 2 + static_cast<int>(std::log(static_cast<double>(k)));
-  Distances<T> distances(rows);
+  Distances<T, Engine> distances(engine, rows.source.rows());
   Matrix<T> centroids(k, rows.source.cols());
   std::vector<std::int64_t> chosen = random_rows(rows, seed, 1);
   for (std::int64_t c = 0; c < k; ++c) {
     const Matrix<T> centroid = engine.fetch(chosen);
     std::copy_n(centroid.data(), centroid.size(), centroids.data() + c * centroids.cols());
     if (c + 1 == k) break;
-    engine.lower(centroid, distances.least, distances.potentials);
-    const double potential = distances.potential();
+    const double potential = distances.lower(centroid);
     if (potential <= 0.0 || !proceed(potential)) {  // all rows are taken, or nobody will use it
       const Matrix<T> others = engine.fetch(random_rows(rows, seed, k));
       std::copy(others.data() + (c + 1) * others.cols(), others.data() + others.size(),
@@ -105,7 +99,7 @@ Matrix<T> seed_greedily(Engine& engine, const FitRows<T>& rows, std::uint64_t se
                                        static_cast<std::uint32_t>(t));
       trials.push_back(distances.row_at(u * potential));
     }
-    const std::vector<double> left = engine.try_out(engine.fetch(trials), distances.least);
+    const std::vector<double> left = engine.try_out(engine.fetch(trials));
     const auto best = std::min_element(left.begin(), left.end()) - left.begin();
     chosen = {trials[static_cast<std::size_t>(best)]};
   }
@@ -117,20 +111,26 @@ Matrix<T> seed_in_parallel(Engine& engine, const FitRows<T>& rows, const CpuBack
                            std::uint64_t seed, std::int64_t k,
                            const std::function<bool(double)>& proceed) {
   using random::Stream;
-  Distances<T> distances(rows);
+  constexpr std::int64_t kStep = 64 * kBlockRows;
+  const std::int64_t n = rows.source.rows();
+  Distances<T, Engine> distances(engine, n);
   std::vector<std::int64_t> candidates = random_rows(rows, seed, 1);
   std::vector<std::int64_t> fresh = candidates;
   for (int round = 0; round < kRounds; ++round) {
-    engine.lower(engine.fetch(fresh), distances.least, distances.potentials);
-    const double potential = distances.potential();
+    const double potential = distances.lower(engine.fetch(fresh));
     if (potential <= 0.0 || !proceed(potential)) break;
     fresh.clear();
     const double factor = 2.0 * static_cast<double>(k) / potential;
-    for (std::int64_t row = 0; row < rows.source.rows(); ++row) {
-      const double chance = factor * distances.share(row);
-      if (chance > 0.0 && random::uniform(seed, Stream::seed_round, static_cast<std::uint64_t>(row),
-                                          static_cast<std::uint32_t>(round)) < chance) {
-        fresh.push_back(row);
+    for (std::int64_t first = 0; first < n; first += kStep) {
+      const std::vector<double> shares = engine.shares(first, std::min(kStep, n - first));
+      for (std::size_t i = 0; i < shares.size(); ++i) {
+        const std::int64_t row = first + static_cast<std::int64_t>(i);
+        const double chance = factor * shares[i];
+        if (chance > 0.0 &&
+            random::uniform(seed, Stream::seed_round, static_cast<std::uint64_t>(row),
+                            static_cast<std::uint32_t>(round)) < chance) {
+          fresh.push_back(row);
+        }
       }
     }
     candidates.insert(candidates.end(), fresh.begin(), fresh.end());
