@@ -207,7 +207,7 @@ __global__ void __launch_bounds__(32 * kLookWarps)
   }
 }
 
-// Centroids of a thread: as many as waste the least of the last panel, the most of equal ones.
+// Half as many centroids a thread for as long as one panel holds them all: the rest would be 0.
 template <class T, int kOwn>
 void launch_nearest(const CudaBackend& backend, const ClusterRows<T>& rows,
                     const DeviceCentroids<T>& centroids, T slack, const Target& target) {
