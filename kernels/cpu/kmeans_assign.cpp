@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -19,9 +20,12 @@ struct Quad {
 
 // Adds a value, in units of the first limb.
 void add_value(double value, const FixedPoint& fixed, std::int64_t limb_stride, std::int64_t* sum) {
-  sum[0] += to_integer(value);
+  // Rounded once: what the first limb has is what the second leaves out, however the compiler forms
+  // the sum.
+  const double whole = value + kToInteger;
+  sum[0] += std::bit_cast<std::int64_t>(whole) - std::bit_cast<std::int64_t>(kToInteger);
   if (fixed.n_limbs == 1) return;
-  sum[limb_stride] += to_integer((value - ((value + kToInteger) - kToInteger)) * fixed.fine);
+  sum[limb_stride] += to_integer((value - (whole - kToInteger)) * fixed.fine);
 }
 
 template <class V, class T>
