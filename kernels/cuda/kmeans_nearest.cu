@@ -173,6 +173,7 @@ __global__ void __launch_bounds__(32 * kLookWarps)
         const T own =
             begin + lane < rows.n_features ? in_coordinates(rows, row, begin + lane) : T{};
         const int n = static_cast<int>(min(std::int64_t{32}, rows.n_features - begin));
+#pragma unroll 1  // else ptxas spills for 12.0
         for (int j = 0; j < n; ++j) {
           const auto x = static_cast<double>(__shfl_sync(device::kAllLanes, own, j));
           const T* c = centroids.packed + (begin + j) * pitch + first + lane;
