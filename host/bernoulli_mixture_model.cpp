@@ -41,7 +41,8 @@ double log_prior(const Model& model, double smoothing) {
   if (smoothing == 0.0) return 0.0;
   double sum = 0.0;
   for (std::int64_t i = 0; i < model.means.size(); ++i) {
-    sum += std::log(model.means.data()[i]) + std::log1p(-model.means.data()[i]);
+    const LogPair logs = log_pair(model.means.data()[i]);
+    sum += logs.one + logs.zero;
   }
   return smoothing * sum;
 }

@@ -1,6 +1,9 @@
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <vector>
 
@@ -28,6 +31,17 @@ struct Layout {
   std::int64_t sums;                                 // [K, F] sum w r_k x, then sum w r_k observed
   std::int64_t size;
 };
+
+/// log μ and log(1 − μ), the least a double has in place of −∞.
+struct LogPair {
+  double one;
+  double zero;
+};
+inline LogPair log_pair(double mean) {
+  const double least = std::log(std::numeric_limits<double>::min());
+  return {mean > 0.0 ? std::max(std::log(mean), least) : least,
+          mean < 1.0 ? std::log1p(-mean) : least};
+}
 
 /// log p(x, k) = constants_k + sum_f factors_kf input_f: logits of the means, and with missing
 /// values log(1 − μ) for the marks; without, the constant has their sum.

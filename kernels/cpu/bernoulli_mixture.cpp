@@ -234,16 +234,12 @@ Parameters<T>::Parameters(const Model& model, bool missing)
     // A component without weight takes no row; its log stays finite.
     double constant = weight > 0.0 ? std::log(weight) : -1e30;
     for (std::int64_t j = 0; j < d; ++j) {
-      // Means of exactly 0 and 1 are as near to it as makes their logarithms finite.
-      const double mean =
-          std::clamp(model.means(k, j), std::numeric_limits<double>::min(), 1.0 - 0x1p-53);
-      const double log_one = std::log(mean);
-      const double log_zero = std::log1p(-mean);
-      group[j * kCentreGroup] = static_cast<T>(log_one - log_zero);
+      const LogPair logs = log_pair(model.means(k, j));
+      group[j * kCentreGroup] = static_cast<T>(logs.one - logs.zero);
       if (missing) {
-        group[(d + j) * kCentreGroup] = static_cast<T>(log_zero);
+        group[(d + j) * kCentreGroup] = static_cast<T>(logs.zero);
       } else {
-        constant += log_zero;
+        constant += logs.zero;
       }
     }
     constants[static_cast<std::size_t>(k)] = static_cast<T>(constant);

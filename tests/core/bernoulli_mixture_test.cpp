@@ -314,6 +314,24 @@ TEST(BernoulliMixtureModel, LogarithmsStayFinite) {
   std::vector<float> log_prob(2);
   bm::log_prob<float>(Context(), model, rows.view(), log_prob);
   for (const float value : log_prob) EXPECT_TRUE(std::isfinite(value));
+  // What is impossible is so on both sides: the second row wants a one where there are none, the
+  // first a zero where there are only ones.
+  bm::Model sides{{0.5, 0.5}, Matrix<double>(2, 2)};
+  sides.means(0, 0) = sides.means(1, 1) = 1.0;
+  Matrix<double> impossible(2, 2);
+  impossible(1, 0) = impossible(1, 1) = 1.0;
+  std::vector<double> both(2);
+  bm::log_prob<double>(Context(), sides, impossible.view(), both);
+  EXPECT_NEAR(both[0], both[1], 1e-9);
+}
+
+TEST(BernoulliMixtureInput, StartsOfExactlyZeroAndOneAreSmoothed) {
+  const Matrix<double> rows = rows_of(planted(2, 6, 20), 200, 21);
+  bm::Options o{.n_components = 2, .max_iter = 20};
+  o.start.means = Matrix<double>(2, 6);
+  for (std::int64_t j = 0; j < 6; ++j) o.start.means(0, j) = 1.0;
+  const bm::Fit fit = bm::fit<double>(Context(), rows.view(), o);
+  EXPECT_TRUE(std::isfinite(fit.trace.back().objective));
 }
 
 TEST(BernoulliMixtureModel, ComesBackFromAFile) {
