@@ -100,7 +100,8 @@ Plan plan(const Context& context, const RowSource<T>& rows, const Options& optio
       kmeans::Options clusters{.n_clusters = options.n_components};
       clusters.init = kmeans::Init::kmeans_parallel;
       start =
-          kmeans::Labels::bytes(n, k) + kmeans::seeding_bytes<T>(clusters, n, d) +
+          kmeans::Labels::bytes(n, k) +
+          kmeans::seeding_bytes<T>(clusters, n, d, rows.in_place() && !options.missing, workers) +
           kmeans::CpuAssignment<T>::bytes(k, d, rows.in_place() && !options.missing, workers, 2);
     }
     return fixed + start +

@@ -10,10 +10,11 @@
 /// one), for values whose bound is known.
 namespace culatent {
 
-/// A value v with |v| ≤ reach is the integer nearest to v · unit, unit = 2^bits / reach, with
-/// `bits` so many that a sum of n of them stays below 2^62; at most 50, because integers are formed
-/// in double. With two limbs what that leaves over is multiplied by 2^bits and kept likewise.
-/// Resolution: reach · 2^-bits, squared with two limbs; bits is 42 for a million, 32 for a billion.
+/// A value v with |v| ≤ 2 reach (one of at most reach times a weight of at most 2) is the integer
+/// nearest to v · unit, unit = 2^bits / reach, with `bits` so many that a sum of n of them stays
+/// below 2^62; at most 49, because integers are formed in double. With two limbs what that leaves
+/// over is multiplied by 2^bits and kept likewise. Resolution: reach · 2^-bits, squared with two
+/// limbs; bits is 41 for a million, 31 for a billion.
 struct FixedPoint {
   /// `reach` of every column, each a power of two.
   FixedPoint(std::span<const double> reach, std::int64_t n_values, int n_limbs);

@@ -10,6 +10,8 @@
 namespace culatent::kmeans {
 namespace {
 
+constexpr std::int64_t kStepRows = 64 * kBlockRows;  // whose results are on the host at a time
+
 struct Far {
   double distance;
   std::int64_t row;
@@ -83,7 +85,8 @@ void CpuEngine<T>::pass_batch(std::span<const std::int64_t> rows, const Matrix<T
 
 template <class T>
 std::vector<std::int64_t> CpuEngine<T>::farthest(const Matrix<T>& centroids, std::int64_t count,
-                                                 std::span<const std::int64_t> among) {
+                                                 std::span<const std::int64_t> among,
+                                                 double nothing) {
   std::vector<double> weights;
   Matrix<T> batch;
   if (!among.empty()) batch = gather(among, weights);
@@ -92,19 +95,18 @@ std::vector<std::int64_t> CpuEngine<T>::farthest(const Matrix<T>& centroids, std
   const FitRows<T>& looked_at = among.empty() ? rows_ : some;
   assignment_.set_centroids(coordinates_, centroids);
   std::priority_queue<Far> kept;  // the least far on top
-  std::vector<T> distances(static_cast<std::size_t>(kBlockRows * 64));
+  std::vector<T> distances(static_cast<std::size_t>(kStepRows));
   ExactSums inertia(1);
   const std::int64_t n = looked_at.source.rows();
-  const auto step = static_cast<std::int64_t>(distances.size());
-  for (std::int64_t first = 0; first < n; first += step) {
-    const RowChunk<T> chunk{looked_at.source, first, std::min(step, n - first), looked_at.weights,
-                            looked_at.weight_scale};
+  for (std::int64_t first = 0; first < n; first += kStepRows) {
+    const RowChunk<T> chunk{looked_at.source, first, std::min(kStepRows, n - first),
+                            looked_at.weights, looked_at.weight_scale};
     Nearest<T> out;
     out.squared_distances = distances.data();
     find_nearest(backend_, assignment_, chunk, coordinates_, out, inertia);
     for (std::int64_t i = 0; i < chunk.count; ++i) {
       const auto distance = static_cast<double>(distances[static_cast<std::size_t>(i)]);
-      if (distance <= 0.0 || chunk.weight(first + i) <= 0.0) continue;
+      if (distance <= nothing || chunk.weight(first + i) <= 0.0) continue;
       kept.push({distance, first + i});
       if (static_cast<std::int64_t>(kept.size()) > count) kept.pop();
     }
@@ -120,15 +122,23 @@ std::vector<std::int64_t> CpuEngine<T>::farthest(const Matrix<T>& centroids, std
 template <class T>
 std::vector<double> CpuEngine<T>::weights_near(const Matrix<T>& candidates) {
   CpuAssignment<T> assignment(backend_, candidates.rows(), candidates.cols(),
-                              rows_.source.in_place(), &fixed_);
+                              rows_.source.in_place(), nullptr);
   assignment.set_centroids(coordinates_, candidates);
-  Statistics statistics(fixed_, candidates.rows());
-  for_each_chunk(context_, rows_, [&](const RowChunk<T>& chunk) {
-    assign(backend_, assignment, chunk, coordinates_, fixed_, nullptr, statistics);
-  });
-  std::vector<double> weights;
-  for (std::int64_t k = 0; k < candidates.rows(); ++k)
-    weights.push_back(statistics.count(fixed_, k));
+  std::vector<double> weights(static_cast<std::size_t>(candidates.rows()));
+  std::vector<std::int32_t> labels(static_cast<std::size_t>(kStepRows));
+  ExactSums inertia(1);
+  const std::int64_t n = rows_.source.rows();
+  for (std::int64_t first = 0; first < n; first += kStepRows) {
+    const RowChunk<T> chunk{rows_.source, first, std::min(kStepRows, n - first), rows_.weights,
+                            rows_.weight_scale};
+    Nearest<T> out;
+    out.labels = labels.data();
+    find_nearest(backend_, assignment, chunk, coordinates_, out, inertia);
+    for (std::int64_t i = 0; i < chunk.count; ++i) {
+      weights[static_cast<std::size_t>(labels[static_cast<std::size_t>(i)])] +=
+          chunk.weight(first + i);
+    }
+  }
   return weights;
 }
 

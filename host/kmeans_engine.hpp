@@ -26,9 +26,9 @@ class CpuEngine {
                   Statistics& statistics);
   /// Of all rows, or of `among` when that is not empty, those of positive weight that are farthest
   /// from their nearest centroid: at most `count`, farthest first, lower rows first on ties, none
-  /// that lies on it.
+  /// whose squared distance is `nothing` or less.
   std::vector<std::int64_t> farthest(const Matrix<T>& centroids, std::int64_t count,
-                                     std::span<const std::int64_t> among);
+                                     std::span<const std::int64_t> among, double nothing);
   /// [K] weight of the rows that are nearest to each candidate, of which there may be many.
   std::vector<double> weights_near(const Matrix<T>& candidates);
   /// Rows in the coordinates.

@@ -67,16 +67,21 @@ Fit fit_on(const Context& context, const RowSource<T>& rows, const Options& opti
   auto result =
       FitLoop(context.options().observer, loop, steps, begin).run(identity_of(options, data));
   Fit fit;
+  fit.inertia = result.run.trace.back().inertia;
+  if (result.interrupted && options.mini_batch > 0) fit.inertia = steps.measure(result.run.model);
   fit.model = std::move(result.run.model.model);
   fit.trace = std::move(result.run.trace);
   fit.n_iter = result.run.iteration;
   fit.converged = result.run.converged;
   fit.interrupted = result.interrupted;
-  fit.inertia = fit.trace.back().inertia;
   fit.seed = result.seed;
   fit.restart = result.run.restart;
   fit.n_relocated = result.run.n_repairs;
   fit.n_empty = std::count(fit.model.counts.begin(), fit.model.counts.end(), 0.0);
+  if (fit.n_empty > 0 && options.empty == Empty::error && !fit.interrupted) {
+    throw data_error(std::to_string(fit.n_empty) + " clusters have no rows", "the last pass",
+                     "use fewer clusters, or --empty relocate");
+  }
   fit.refined_fraction = steps.refined_fraction();
   fit.seconds = result.seconds;
   fit.plan = plan;

@@ -105,7 +105,7 @@ Coordinates fit_coordinates(const DataSummary& data, Metric metric) {
   result.frame = data.frame;
   const double unit = *std::min_element(data.frame.scale.begin(), data.frame.scale.end());
   for (std::size_t j = 0; j < data.frame.scale.size(); ++j) {
-    result.reach.push_back(unit / data.frame.scale[j]);
+    result.reach.push_back(2.0 * unit / data.frame.scale[j]);  // a frame brings rows below 2
     result.frame.scale[j] = unit;
   }
   if (metric == Metric::euclidean) return result;
@@ -127,10 +127,16 @@ Coordinates model_coordinates(const Model& model, const DataSummary& rows) {
   const std::int64_t d = model.n_features();
   Coordinates result;
   result.unit_length = model.metric == Metric::cosine;
-  double reach = 0.0;
+  double reach = 0.0, total = 0.0;
+  for (const double count : model.counts) total += count;
   for (std::int64_t j = 0; j < d; ++j) {
+    // Where most rows are, as in the fit: one centroid far out must not cost the others digits.
     double mean = 0.0;
-    for (std::int64_t c = 0; c < k; ++c) mean += model.centroids(c, j) / static_cast<double>(k);
+    for (std::int64_t c = 0; c < k; ++c) {
+      const double share =
+          total > 0.0 ? model.counts[index(c)] / total : 1.0 / static_cast<double>(k);
+      mean += share * model.centroids(c, j);
+    }
     const double centre = result.unit_length ? 0.0 : static_cast<double>(static_cast<T>(mean));
     const double farthest =
         std::abs(rows.frame.centre[index(j)] - centre) + 1.0 / rows.frame.scale[index(j)];
@@ -150,7 +156,7 @@ Coordinates model_coordinates(const Model& model, const DataSummary& rows) {
 template <class T>
 FixedPoint fixed_point(const Coordinates& coordinates, std::int64_t n_rows, bool weighted) {
   std::vector<double> reach = coordinates.reach;
-  reach.push_back(1.0);  // of the weights
+  reach.push_back(2.0);  // of the weights, scaled
   return FixedPoint(reach, n_rows, sizeof(T) == sizeof(float) && !weighted ? 1 : 2);
 }
 
@@ -247,12 +253,12 @@ Plan plan(const Context& context, const RowSource<T>& rows, const Options& optio
   // The model at hand, the best so far, and what a checkpoint copies.
   const int n_models = (options.n_init > 1 ? 3 : 2) + (options.checkpoint.path.empty() ? 0 : 4);
   std::int64_t fixed = n_models * 8 * (centroids + k) + 2 * size * centroids +
-                       8 * n_limbs * (centroids + k) + seeding_bytes<T>(options, n, d) +
-                       size * 64 * kBlockRows;
+                       8 * n_limbs * (centroids + k) + size * 64 * kBlockRows;
   if (options.mini_batch == 0) {
     fixed += Labels::bytes(n, k);
   } else {
-    fixed += checked_product(std::min(options.mini_batch, n), size * d + 16);
+    fixed += checked_product(std::min(options.mini_batch, n), size * d + 16) +
+             16 * static_cast<std::int64_t>(options.weights.size());
   }
   Plan result;
   result.rows = n;
@@ -260,7 +266,8 @@ Plan plan(const Context& context, const RowSource<T>& rows, const Options& optio
   result.chunk_rows = std::min(chunk_rows(context), n);
   result.n_workers = context.n_threads();
   const auto total = [&](int workers) {
-    return fixed + CpuAssignment<T>::bytes(k, d, rows.in_place(), workers, n_limbs);
+    return fixed + CpuAssignment<T>::bytes(k, d, rows.in_place(), workers, n_limbs) +
+           seeding_bytes<T>(options, n, d, rows.in_place(), workers);
   };
   const std::int64_t limit = context.options().memory_limit;
   while (limit > 0 && result.n_workers > 1 && total(result.n_workers) > limit) --result.n_workers;

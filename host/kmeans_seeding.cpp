@@ -74,6 +74,21 @@ std::vector<std::int64_t> random_rows(const FitRows<T>& rows, std::uint64_t seed
   return choose_rows(rows.weights, rows.source.rows(), seed, k);
 }
 
+// One row, in proportion to its weight.
+template <class T>
+std::vector<std::int64_t> first_row(const FitRows<T>& rows, std::uint64_t seed) {
+  if (rows.weights.empty()) return random_rows(rows, seed, 1);
+  const double target =
+      random::uniform(seed, random::Stream::seed_rows, 0, 0) * total(rows.weights);
+  double running = 0.0;
+  std::int64_t last = 0;
+  for (std::size_t i = 0; i < rows.weights.size() && running <= target; ++i) {
+    if (rows.weights[i] > 0.0) last = static_cast<std::int64_t>(i);
+    running += rows.weights[i];
+  }
+  return {last};
+}
+
 template <class T, class Engine>
 Matrix<T> seed_greedily(Engine& engine, const FitRows<T>& rows, std::uint64_t seed, std::int64_t k,
                         const std::function<bool(double)>& proceed) {
@@ -81,7 +96,7 @@ Matrix<T> seed_greedily(Engine& engine, const FitRows<T>& rows, std::uint64_t se
   const int n_trials = 2 + static_cast<int>(std::log(static_cast<double>(k)));
   Distances<T, Engine> distances(engine, rows.source.rows());
   Matrix<T> centroids(k, rows.source.cols());
-  std::vector<std::int64_t> chosen = random_rows(rows, seed, 1);
+  std::vector<std::int64_t> chosen = first_row(rows, seed);
   for (std::int64_t c = 0; c < k; ++c) {
     const Matrix<T> centroid = engine.fetch(chosen);
     std::copy_n(centroid.data(), centroid.size(), centroids.data() + c * centroids.cols());
@@ -114,7 +129,7 @@ Matrix<T> seed_in_parallel(Engine& engine, const FitRows<T>& rows, const CpuBack
   constexpr std::int64_t kStep = 64 * kBlockRows;
   const std::int64_t n = rows.source.rows();
   Distances<T, Engine> distances(engine, n);
-  std::vector<std::int64_t> candidates = random_rows(rows, seed, 1);
+  std::vector<std::int64_t> candidates = first_row(rows, seed);
   std::vector<std::int64_t> fresh = candidates;
   for (int round = 0; round < kRounds; ++round) {
     const double potential = distances.lower(engine.fetch(fresh));
@@ -170,21 +185,24 @@ Matrix<T> choose_centroids(Engine& engine, const FitRows<T>& rows, const Options
 }
 
 template <class T>
-std::int64_t seeding_bytes(const Options& options, std::int64_t n_rows, std::int64_t n_features) {
+std::int64_t seeding_bytes(const Options& options, std::int64_t n_rows, std::int64_t n_features,
+                           bool in_place, int n_workers) {
   const auto size = static_cast<std::int64_t>(sizeof(T));
   if (options.start.rows() > 0 || options.init == Init::random) return 0;
   const std::int64_t distances = size * n_rows + 8 * (n_rows / kBlockRows + 1);
   if (options.init == Init::kmeans_plus) return distances;
   // About 2 K a round; with their distances and those of two trials.
   const std::int64_t candidates = std::min(n_rows, std::int64_t{3} * kRounds * options.n_clusters);
-  return distances + checked_product(candidates, 2 * size * n_features + 8 * 8);
+  return distances + checked_product(candidates, 2 * size * n_features + 8 * 8) +
+         CpuAssignment<T>::bytes(candidates, n_features, in_place, n_workers, 0) +
+         4 * 64 * kBlockRows;
 }
 
 #define CULATENT_INSTANTIATE(T)                                                         \
   template Matrix<T> choose_centroids(CpuEngine<T>&, const FitRows<T>&, const Options&, \
                                       const CpuBackend&, std::uint64_t,                 \
                                       const std::function<bool(double)>&);              \
-  template std::int64_t seeding_bytes<T>(const Options&, std::int64_t, std::int64_t);
+  template std::int64_t seeding_bytes<T>(const Options&, std::int64_t, std::int64_t, bool, int);
 CULATENT_INSTANTIATE(float)
 CULATENT_INSTANTIATE(double)
 #undef CULATENT_INSTANTIATE

@@ -15,6 +15,7 @@ Matrix<T> choose_centroids(Engine& engine, const FitRows<T>& rows, const Options
 
 /// Bytes that choose_centroids() holds.
 template <class T>
-std::int64_t seeding_bytes(const Options& options, std::int64_t n_rows, std::int64_t n_features);
+std::int64_t seeding_bytes(const Options& options, std::int64_t n_rows, std::int64_t n_features,
+                           bool in_place, int n_workers);
 
 }  // namespace culatent::kmeans

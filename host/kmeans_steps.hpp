@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -36,12 +37,19 @@ class Steps {
         engine_(context, plan, rows, coordinates_, fixed_, options.n_clusters),
         statistics_(fixed_, options.n_clusters) {
     if (options.mini_batch == 0) labels_.emplace(rows.source.rows(), options.n_clusters);
+    for (std::size_t i = 0; options.mini_batch > 0 && i < options.weights.size(); ++i) {
+      if (options.weights[i] > 0.0) positive_.push_back(static_cast<std::int64_t>(i));
+    }
   }
 
   /// Cosine: a row without a direction ends the fit before anything is drawn from the rows.
   void check_rows() {
     if (!coordinates_.unit_length) return;
-    engine_.pass(Matrix<T>(options_.n_clusters, rows_.source.cols()), nullptr, statistics_);
+    Matrix<T> apart(options_.n_clusters, rows_.source.cols());  // no row is in doubt between them
+    for (std::int64_t k = 0; k < apart.rows(); ++k) {
+      apart(k, 0) = static_cast<T>(k) / static_cast<T>(apart.rows());
+    }
+    engine_.pass(apart, nullptr, statistics_);
     if (statistics_.zero_row < 0) return;
     throw data_error("all values are 0: the row has no direction",
                      "row " + std::to_string(statistics_.zero_row),
@@ -99,20 +107,21 @@ class Steps {
       batch_ = batch_rows(run);
       engine_.pass_batch(batch_, centroids_, statistics_);
       const double weight = batch_weight();
-      entry.inertia =
-          weight > 0.0 ? statistics_.inertia.value(0) * (total_weight_ / weight) * unit() : 0.0;
+      if (weight > 0.0) {
+        entry.inertia = statistics_.inertia.value(0) * (total_weight_ / weight) * unit();
+        note_batch(entry.inertia);
+      } else if (!run.trace.empty()) {
+        entry.inertia = run.trace.back().inertia;  // a batch without weight tells nothing
+      }
     }
     if (!std::isfinite(entry.inertia)) {
       throw data_error("the inertia is not finite", "iteration " + std::to_string(run.iteration),
                        "rescale the data (--scale)");
     }
     n_refined_ += static_cast<double>(statistics_.n_refined);
-    n_looked_at_ += static_cast<double>(all ? rows_.source.rows() : options_.mini_batch);
-    if (all) {
-      count_rows();
-    } else {
-      note_batch(entry.inertia);
-    }
+    n_looked_at_ +=
+        all ? static_cast<double>(rows_.source.rows()) : static_cast<double>(batch_.size());
+    if (all) count_rows();
     return entry;
   }
 
@@ -123,10 +132,22 @@ class Steps {
       return stale ? Verdict::last_update : Verdict::proceed;
     }
     const bool can_relocate =
-        options_.empty == Empty::relocate && last.inertia > 0.0 &&
+        options_.empty == Empty::relocate &&
+        last.inertia > noise() * total_weight_ / rows_.weight_scale &&
         std::find(model_.counts.begin(), model_.counts.end(), 0.0) != model_.counts.end();
     if (last.moved == 0 && !can_relocate) return Verdict::settled;
-    return -change < options_.tol * last.inertia ? Verdict::last_update : Verdict::proceed;
+    const bool slow = options_.tol > 0.0 && -change < options_.tol * last.inertia;
+    return slow ? Verdict::last_update : Verdict::proceed;
+  }
+
+  /// Inertia and counts of a state over all rows: where mini-batches were interrupted.
+  double measure(State& state) {
+    model_ = state.model;
+    place_centroids();
+    engine_.pass(centroids_, nullptr, statistics_);
+    count_rows();
+    state.model.counts = model_.counts;
+    return statistics_.inertia.value(0) * unit();
   }
 
   void update(Run& run) {
@@ -146,6 +167,12 @@ class Steps {
   }
 
  private:
+  // The squared distance that rounding leaves where a row lies on its centroid: rows of length 1
+  // of one direction differ from their mean by a few units in the last place.
+  double noise() const {
+    const double epsilon = static_cast<double>(std::numeric_limits<T>::epsilon());
+    return coordinates_.unit_length ? 64.0 * epsilon * epsilon : 0.0;
+  }
   static std::size_t index(std::int64_t i) { return static_cast<std::size_t>(i); }
 
   // Of a squared distance in the coordinates, summed with scaled weights.
@@ -201,7 +228,7 @@ class Steps {
                        "use fewer clusters, or --empty relocate");
     }
     const std::vector<std::int64_t> rows =
-        engine_.farthest(centroids_, static_cast<std::int64_t>(empty.size()), batch_);
+        engine_.farthest(centroids_, static_cast<std::int64_t>(empty.size()), batch_, noise());
     const Matrix<T> far = engine_.fetch(rows);
     for (std::int64_t i = 0; i < far.rows(); ++i) {
       for (std::int64_t j = 0; j < far.cols(); ++j) {
@@ -211,16 +238,20 @@ class Steps {
     run.n_repairs += far.rows();
   }
 
-  // With replacement, by (seed, restart, iteration) alone; ascending, for the sake of the disk.
+  // With replacement from the rows of positive weight, by (seed, iteration) alone; ascending, for
+  // the sake of the disk.
   std::vector<std::int64_t> batch_rows(const Run& run) const {
     const std::int64_t n = rows_.source.rows();
+    const std::int64_t m = positive_.empty() ? n : static_cast<std::int64_t>(positive_.size());
     std::vector<std::int64_t> rows(index(std::min(options_.mini_batch, n)));
     for (std::size_t i = 0; i < rows.size(); ++i) {
       const double u = random::uniform(
           seed_, random::Stream::batch,
           static_cast<std::uint64_t>(run.iteration) * static_cast<std::uint64_t>(rows.size()) + i,
           0);
-      rows[i] = std::min(n - 1, static_cast<std::int64_t>(u * static_cast<double>(n)));
+      const std::int64_t at =
+          std::min(m - 1, static_cast<std::int64_t>(u * static_cast<double>(m)));
+      rows[i] = positive_.empty() ? at : positive_[index(at)];
     }
     std::sort(rows.begin(), rows.end());
     return rows;
@@ -258,7 +289,8 @@ class Steps {
   Model model_;
   Matrix<double> previous_;  // centroids of the pass before
   BatchProgress progress_;
-  Matrix<T> centroids_;  // of model_, in the coordinates
+  Matrix<T> centroids_;                 // of model_, in the coordinates
+  std::vector<std::int64_t> positive_;  // rows of positive weight, for mini-batches with weights
   std::vector<std::int64_t> batch_;
   double n_refined_ = 0.0;
   double n_looked_at_ = 0.0;

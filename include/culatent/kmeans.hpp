@@ -22,7 +22,7 @@ namespace culatent::kmeans {
 enum class Init {
   kmeans_plus,  ///< greedy k-means++ (Arthur & Vassilvitskii 2007), 2 + ⌊log K⌋ trials a seed
   kmeans_parallel,  ///< k-means|| (Bahmani et al. 2012): 5 rounds, about 2 K candidates each
-  random,           ///< K distinct random rows
+  random,           ///< K distinct random rows, one of each of K equal stretches
 };
 
 /// What happens to a cluster that no row is nearest to.

@@ -67,18 +67,20 @@ TYPED_TEST(Kmeans, CentroidsAreMeansOfTheirRows) {
       kmeans::fit<T>(here, rows.view(), {.n_clusters = 9, .tol = 0.0, .seed = 1});
   std::vector<std::int32_t> labels(2500);
   kmeans::predict<T>(here, fit.model, rows.view(), labels);
-  Matrix<double> sums(9, 5);
+  std::vector<long double> sums(45);
   std::vector<double> counts(9);
   for (std::int64_t i = 0; i < 2500; ++i) {
     const auto k = labels[at(i)];
     counts[at(k)] += 1;
-    for (std::int64_t j = 0; j < 5; ++j) sums(k, j) += static_cast<double>(rows(i, j));
+    for (std::int64_t j = 0; j < 5; ++j)
+      sums[at(5 * k + j)] += static_cast<long double>(rows(i, j));
   }
   EXPECT_EQ(counts, fit.model.counts);
   for (std::int64_t k = 0; k < 9; ++k) {
     for (std::int64_t j = 0; j < 5; ++j) {
       // Rows are rounded once on the way to the coordinates of the fit.
-      EXPECT_NEAR(fit.model.centroids(k, j), sums(k, j) / counts[at(k)],
+      EXPECT_NEAR(fit.model.centroids(k, j),
+                  static_cast<double>(sums[at(5 * k + j)] / counts[at(k)]),
                   2 * static_cast<double>(std::numeric_limits<T>::epsilon()));
     }
   }
@@ -198,6 +200,52 @@ TYPED_TEST(Kmeans, WeightsCountAsRepetitions) {
   for (std::int64_t i = 0; i < 24; ++i) {
     EXPECT_NEAR(weighted.model.centroids.data()[i], twice.model.centroids.data()[i], 4 * epsilon);
   }
+}
+
+// Where both rows and weights are at the ends of their ranges, few enough rows for the largest
+// units.
+TYPED_TEST(Kmeans, WeightsAtTheEndOfTheirRange) {
+  using T = TypeParam;
+  for (const double extreme : {1.9, 1.999}) {
+    Matrix<T> rows(1000, 1);
+    for (std::int64_t i = 0; i < 1000; ++i)
+      rows(i, 0) = static_cast<T>(i % 2 == 0 ? -extreme : extreme);
+    const std::vector<double> weights(1000, extreme);
+    kmeans::Options o{.n_clusters = 2, .seed = 1};
+    o.weights = weights;
+    const kmeans::Fit fit = kmeans::fit<T>(context(), rows.view(), o);
+    EXPECT_NEAR(std::abs(fit.model.centroids(0, 0)), extreme, 1e-6);
+    EXPECT_NEAR(std::abs(fit.model.centroids(1, 0)), extreme, 1e-6);
+    EXPECT_NEAR(fit.inertia, 0.0, 1e-9);
+    EXPECT_NEAR(fit.model.counts[0], 500 * extreme, 1e-9);
+  }
+}
+
+TYPED_TEST(Kmeans, AnOutlierCostsTheLabelsOfAModelNothing) {
+  using T = TypeParam;
+  Matrix<double> wide = blobs(3000, 4, 20);
+  wide(7, 0) = 1e7;
+  const Matrix<T> rows = cast<T>(wide);
+  const kmeans::Fit fit =
+      kmeans::fit<T>(context(), rows.view(), {.n_clusters = 5, .n_init = 3, .seed = 1});
+  std::vector<std::int32_t> labels(3000);
+  kmeans::predict<T>(context(), fit.model, rows.view(), labels);
+  std::vector<double> counts(5);
+  for (const std::int32_t label : labels) counts[at(label)] += 1;
+  EXPECT_EQ(counts, fit.model.counts);
+  EXPECT_NEAR(kmeans::score<T>(context(), fit.model, rows.view()), fit.inertia, 1e-4 * fit.inertia);
+}
+
+TYPED_TEST(Kmeans, BatchesOfMostlyWeightlessRowsGoOn) {
+  using T = TypeParam;
+  const Matrix<T> rows = cast<T>(blobs(20000, 4, 21));
+  std::vector<double> weights(20000);
+  for (std::size_t i = 0; i < weights.size(); i += 97) weights[i] = 1.0;
+  kmeans::Options o{.n_clusters = 4, .n_init = 3, .seed = 2};
+  o.weights = weights;
+  const double lloyd = kmeans::fit<T>(context(), rows.view(), o).inertia;
+  o.mini_batch = 32;
+  EXPECT_LT(kmeans::fit<T>(context(), rows.view(), o).inertia, 1.2 * lloyd);
 }
 
 TYPED_TEST(Kmeans, CosineIsEuclideanOnRowsOfLengthOne) {

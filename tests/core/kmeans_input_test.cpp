@@ -175,6 +175,35 @@ TEST(KmeansInput, RunsExactlyTheUpdatesAskedFor) {
   EXPECT_EQ(fit(rows, o).trace.size(), 1u);
 }
 
+TEST(KmeansInput, AnInterruptedMiniBatchFitKnowsItsInertia) {
+  const Matrix<double> rows = uniform_rows(5000, 4, 7);
+  const Context context(
+      on_device({.n_threads = 2, .observer = [](const Progress& p) { return p.iteration < 3; }}));
+  const kmeans::Fit f =
+      kmeans::fit<double>(context, rows.view(), {.n_clusters = 8, .mini_batch = 64, .seed = 1});
+  EXPECT_TRUE(f.interrupted);
+  EXPECT_NEAR(f.inertia, inertia_of(rows, f.model.centroids), 1e-12 * f.inertia);
+  double total = 0;
+  for (const double count : f.model.counts) total += count;
+  EXPECT_EQ(total, 5000);
+}
+
+TEST(KmeansInput, CosineOfFewDirectionsSettles) {
+  Matrix<float> rows(600, 3);
+  for (std::int64_t i = 0; i < 600; ++i) {
+    const auto length = static_cast<float>(1 + i % 7);
+    for (std::int64_t j = 0; j < 3; ++j) {
+      rows(i, j) = length * static_cast<float>((i % 3 + 1) * (j + 1) % 5 + 1);
+    }
+  }
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    const kmeans::Fit f = fit<float>(
+        rows, {.n_clusters = 6, .tol = 0.0, .metric = kmeans::Metric::cosine, .seed = seed});
+    EXPECT_LT(f.n_iter, 20) << seed;
+    EXPECT_TRUE(f.converged);
+  }
+}
+
 TEST(KmeansInput, TheObserverEndsTheFit) {
   const Matrix<double> rows = uniform_rows(3000, 4, 7);
   const Context context(
