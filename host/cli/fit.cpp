@@ -196,6 +196,10 @@ Json report_json(const Method& method, const FitOptions& options, const FitInput
   report["chunk_rows"] = out.plan.chunk_rows;
   report["threads"] = out.plan.n_workers;
   report["data"] = options.data.path;
+  // What was done to the values as they were read: whoever applies the model must do the same.
+  const DatasetOptions& reading = options.data.reading;
+  if (reading.scale != 1.0) report["scale"] = reading.scale;
+  if (reading.binarize) report["binarize"] = *reading.binarize;
   report["model"] = options.model;
   report["version"] = CULATENT_VERSION;
   report["warnings"] = to_json(out.warnings);
@@ -238,12 +242,7 @@ int run(const Method& method, FitCommand& command, const FitOptions& options) {
   reporter.clear();
   for (const Warning& warning : out.warnings) print_warning(warning.text);
 
-  Json method_options = command.options();
-  // What was done to the data as they were read: whoever applies the model must do the same.
-  const DatasetOptions& reading = options.data.reading;
-  if (reading.scale != 1.0) method_options["scale"] = reading.scale;
-  if (reading.binarize) method_options["binarize"] = *reading.binarize;
-  if (missing) method_options["missing"] = true;
+  const Json method_options = command.options();
   const Json report = report_json(method, options, input, out, method_options,
                                   {load_seconds, loaded.held_bytes(), peak.bytes()});
   // The page is made before anything is written: if it cannot be, no file changes.
