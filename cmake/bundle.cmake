@@ -5,13 +5,12 @@
 # program: the folder it goes to, its file.
 set(CMAKE_FIND_LIBRARY_SUFFIXES .a .so)
 set(ZLIB_USE_STATIC_LIBS ON)
-add_link_options($<$<LINK_LANGUAGE:CXX,CUDA>:-static-libstdc++> -static-libgcc)
-# Every program carries the library: without what it does not call.
+# Every program carries the library, without what it does not call, and finds the compiler's own
+# libraries beside it (scripts/bundle.sh).
 add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-ffunction-sections>
                     $<$<COMPILE_LANGUAGE:CXX>:-fdata-sections>
                     $<$<COMPILE_LANGUAGE:CUDA>:-Xfatbin=-compress-all>)
-add_link_options(-Wl,--gc-sections)
-set(CMAKE_SKIP_RPATH ON)
+add_link_options(-Wl,--gc-sections -no-pie)
 
 function(culatent_bundle_programs)
   # Debian has no static fmt; its headers alone do the same.
@@ -39,6 +38,7 @@ function(culatent_bundle_programs)
   endforeach()
 
   get_property(tests GLOBAL PROPERTY CULATENT_GPU_TESTS)
+  list(REMOVE_ITEM tests cuda_device_flow_gpu)  # has no use for a device
   get_property(benches GLOBAL PROPERTY CULATENT_GPU_BENCHES)
   set(lines "bin $<TARGET_FILE:culatent_cli>\n")
   foreach(program ${tests})

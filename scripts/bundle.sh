@@ -17,6 +17,7 @@ echo "Configuring $build"
 if ! cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCULATENT_CUDA=ON \
   -DCMAKE_CUDA_ARCHITECTURES="$architecture-real" -DCULATENT_CPU_ARCH=x86-64-v3 \
   -DCULATENT_BENCH=ON -DCULATENT_TESTS=ON -DBUILD_SHARED_LIBS=OFF \
+  -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON -DCMAKE_INSTALL_RPATH="\$ORIGIN/../lib" \
   -DCMAKE_PROJECT_cuLatent_INCLUDE="$PWD/cmake/bundle.cmake" >"$build/configure.log" 2>&1; then
   cat "$build/configure.log" >&2
   exit 1
@@ -27,12 +28,19 @@ version=$(sed -n 's/^CMAKE_PROJECT_VERSION:STATIC=//p' "$build/CMakeCache.txt")
 name=culatent-$version-sm_$architecture
 bundle=build/bundle/$name
 rm -rf "$bundle" "$bundle.tar.gz"
-mkdir -p "$bundle/tests" "$bundle/bench" "$bundle/bin" "$bundle/peers"
+mkdir -p "$bundle/tests" "$bundle/bench" "$bundle/bin" "$bundle/lib" "$bundle/peers"
 while read -r folder program; do
   cp "$program" "$bundle/$folder/"
   strip --strip-unneeded "$bundle/$folder/$(basename "$program")"
 done <"$build/bundle/programs.txt"
-cp -r tests/data tests/golden "$bundle/tests/"
+# The compiler's own libraries, once for all programs.
+compiler=$(sed -n 's/^CMAKE_CXX_COMPILER:[A-Z]*=//p' "$build/CMakeCache.txt")
+for library in libstdc++.so.6 libgcc_s.so.1; do
+  install -m 755 "$("$compiler" -print-file-name=$library)" "$bundle/lib/"
+done
+mkdir "$bundle/tests/golden"
+cp -r tests/data "$bundle/tests/"
+cp -r tests/golden/_inputs tests/golden/gmm "$bundle/tests/golden/"  # what the programs read
 cp bench/floors.json "$bundle/bench/"
 cp bench/peers/gaussian_mixture_torch.py "$bundle/peers/"
 cp bench/run.sh bench/run_parts.sh LICENSE "$bundle/"
@@ -48,13 +56,13 @@ nvcc $(sed -n 's/^set(CMAKE_CUDA_COMPILER_VERSION "\(.*\)")/\1/p' "$build"/CMake
 compiler $(sed -n 's/^set(CMAKE_CXX_COMPILER_VERSION "\(.*\)")/\1/p' "$build"/CMakeFiles/*/CMakeCXXCompiler.cmake)
 END
 
-# Only the C library may come from the other machine: everything else is in the files.
+# Only the C library may come from the other machine: everything else is in the folder.
 foreign=0
 for program in "$bundle"/bin/* "$bundle"/bench/* "$bundle"/tests/*_gpu; do
   [ -x "$program" ] || continue
   for library in $(readelf -d "$program" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p'); do
     case $library in
-      libc.so.* | libm.so.* | libdl.so.* | librt.so.* | libpthread.so.* | ld-linux-*) ;;
+      libstdc++.so.6 | libgcc_s.so.1 | libc.so.* | libm.so.* | libdl.so.* | librt.so.* | libpthread.so.* | ld-linux-*) ;;
       *)
         echo "bundle: $(basename "$program") needs $library (a shared library): link it statically" >&2
         foreign=1
@@ -63,7 +71,7 @@ for program in "$bundle"/bin/* "$bundle"/bench/* "$bundle"/tests/*_gpu; do
   done
 done
 [ "$foreign" -eq 0 ] || exit 1
-glibc=$(for program in "$bundle"/bin/* "$bundle"/bench/* "$bundle"/tests/*_gpu; do
+glibc=$(for program in "$bundle"/bin/* "$bundle"/lib/* "$bundle"/bench/* "$bundle"/tests/*_gpu; do
   [ ! -x "$program" ] || objdump -T "$program" | grep -o 'GLIBC_[0-9.]*'
 done | sort -uV | tail -1)
 bytes=$(du -sb "$bundle" | cut -f1)
