@@ -11,6 +11,7 @@
 #include "host/kmeans.hpp"
 #include "host/kmeans_steps.hpp"
 #include "host/random.hpp"
+#include "host/row_method.hpp"
 #include "host/row_pass.hpp"
 
 namespace culatent::bernoulli_mixture {
@@ -221,25 +222,6 @@ class Steps {
   Model model_;
 };
 
-std::vector<Warning> warnings_of(const Fit& fit, std::int64_t n_missing) {
-  std::vector<Warning> warnings;
-  if (!fit.converged) {
-    warnings.push_back({fit.interrupted ? "interrupted" : "not_converged",
-                        (fit.interrupted ? "the fit was stopped after "
-                                         : "max_iter came first: the fit has not converged in ") +
-                            std::to_string(fit.n_iter) + " iterations"});
-  }
-  if (fit.n_empty > 0) {
-    warnings.push_back({"empty", "components had no rows " + std::to_string(fit.n_empty) +
-                                     " times and kept their means: use fewer components"});
-  }
-  if (n_missing > 0) {
-    warnings.push_back(
-        {"missing", std::to_string(n_missing) + " missing values were marginalised"});
-  }
-  return warnings;
-}
-
 }  // namespace
 
 template <class T>
@@ -249,10 +231,7 @@ Fit fit(const Context& context, const RowSource<T>& rows, const Options& options
   const CpuBackend backend{context.threads(), plan.n_workers};
   const DataSummary data = scan(context, backend, rows, options.weights,
                                 {options.missing, !options.checkpoint.path.empty()});
-  if (kmeans::counting_rows(options.weights, rows.rows()) < options.n_components) {
-    throw data_error("fewer rows of positive weight than components", "weights",
-                     "use fewer components (--components) or more rows");
-  }
+  check_counting_rows(options.weights, rows.rows(), options.n_components, kComponents);
   const FitRows<T> fit_rows{rows, options.weights, data.weight_scale};
   Steps<T> steps(context, plan, fit_rows, data, options);
   const LoopOptions loop{options.max_iter, options.start.means.rows() > 0 ? 1 : options.n_init,
@@ -261,16 +240,13 @@ Fit fit(const Context& context, const RowSource<T>& rows, const Options& options
       FitLoop(context.options().observer, loop, steps, begin).run(identity_of(options, data));
   Fit fit;
   fit.model = std::move(result.run.model);
-  fit.trace = std::move(result.run.trace);
-  fit.n_iter = result.run.iteration;
-  fit.converged = result.run.converged;
-  fit.interrupted = result.interrupted;
-  fit.seed = result.seed;
-  fit.restart = result.run.restart;
+  take_result(result, plan, fit);
   fit.n_empty = result.run.n_repairs;
-  fit.seconds = result.seconds;
-  fit.plan = plan;
-  fit.warnings = warnings_of(fit, data.n_missing);
+  if (fit.n_empty > 0) {
+    fit.warnings.push_back({"empty", "components had no rows " + std::to_string(fit.n_empty) +
+                                         " times and kept their means: use fewer components"});
+  }
+  warn_of_missing(data.n_missing, fit.warnings);
   return fit;
 }
 

@@ -5,6 +5,7 @@
 #include "culatent/error.hpp"
 #include "host/bernoulli_mixture.hpp"
 #include "host/random.hpp"
+#include "host/row_method.hpp"
 
 namespace culatent::bernoulli_mixture {
 namespace {
@@ -64,11 +65,7 @@ void sample(const Context& context, const Model& model, std::uint64_t seed, std:
         const std::int64_t end = std::min(out.rows, (block + 1) * kBlockRows);
         for (std::int64_t i = block * kBlockRows; i < end; ++i) {
           const auto element = static_cast<std::uint64_t>(first_row + i);
-          double u = random::uniform(seed, random::Stream::sample_component, element, 0);
-          std::int64_t k = 0;
-          while (k + 1 < model.n_components() && u >= model.weights[index(k)]) {
-            u -= model.weights[index(k++)];
-          }
+          const std::int64_t k = random::component(seed, element, model.weights);
           for (std::int64_t j = 0; j < out.cols; ++j) {
             const double draw = random::uniform(seed, random::Stream::sample_bit, element,
                                                 static_cast<std::uint32_t>(j));
@@ -120,11 +117,7 @@ double aic(const Model& model, double total_log_likelihood) {
 }
 
 void order_by_weight(Model& model) {
-  std::vector<std::int64_t> order(model.weights.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
-    return model.weights[index(a)] > model.weights[index(b)];
-  });
+  const std::vector<std::int64_t> order = largest_first(model.weights);
   Model sorted = model;
   for (std::size_t k = 0; k < order.size(); ++k) {
     sorted.weights[k] = model.weights[index(order[k])];

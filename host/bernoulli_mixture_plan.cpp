@@ -5,6 +5,7 @@
 #include "culatent/error.hpp"
 #include "host/bernoulli_mixture.hpp"
 #include "host/kmeans_seeding.hpp"
+#include "host/row_method.hpp"
 #include "host/row_pass.hpp"
 
 namespace culatent::bernoulli_mixture {
@@ -17,34 +18,17 @@ void check_options(const Options& o, std::int64_t n_rows, std::int64_t n_feature
   if (o.n_components < 1) {
     wrong("n_components is " + std::to_string(o.n_components), "--components", "give at least 1");
   }
-  if (o.max_iter < 0) wrong("max_iter is negative", "--max-iter", "give 0 or more");
-  if (!(o.tol >= 0.0)) wrong("tol is negative or NaN", "--tol", "give 0 or more");
+  check_iterations(o.max_iter, o.tol, o.n_init, o.checkpoint);
   if (!(o.smoothing >= 0.0) || !std::isfinite(o.smoothing)) {
     wrong("smoothing is negative or not finite", "--smoothing", "give 0 or more");
   }
   if (o.min_probability && !(*o.min_probability >= 0.0 && *o.min_probability < 0.5)) {
     wrong("min_probability is outside [0, 0.5)", "--min-probability", "give a small number");
   }
-  if (o.n_init < 1) wrong("n_init is less than 1", "--n-init", "give at least 1");
-  if (o.checkpoint.every_iterations < 0 || !(o.checkpoint.every_seconds >= 0.0)) {
-    wrong("the checkpoint interval is negative", "--checkpoint-every", "give at least 1");
-  }
-  if (n_rows == 0 || n_features == 0) {
-    throw data_error(
-        "no data: " + std::to_string(n_rows) + " rows, " + std::to_string(n_features) + " columns",
-        "shape", "give at least one row and one column");
-  }
-  if (n_rows < o.n_components) {
-    throw data_error(
-        std::to_string(n_rows) + " rows for " + std::to_string(o.n_components) + " components",
-        "shape", "use fewer components (--components) or more rows");
-  }
+  check_size(n_rows, n_features, o.n_components, kComponents);
   const Start& s = o.start;
-  if (s.means.rows() > 0 && (s.means.rows() != o.n_components || s.means.cols() != n_features)) {
-    throw data_error("start means are " + std::to_string(s.means.rows()) + " x " +
-                         std::to_string(s.means.cols()) + ", expected " +
-                         std::to_string(o.n_components) + " x " + std::to_string(n_features),
-                     "start", "match --components and the columns of the data");
+  if (s.means.rows() > 0) {
+    check_start_shape(s.means, "means", o.n_components, n_features, kComponents);
   }
   if (!s.weights.empty() && static_cast<int>(s.weights.size()) != o.n_components) {
     throw data_error(std::to_string(s.weights.size()) + " start weights for " +
@@ -88,11 +72,7 @@ Plan plan(const Context& context, const RowSource<T>& rows, const Options& optio
   const auto size = static_cast<std::int64_t>(sizeof(T));
   const std::int64_t fixed = n_models * model + size * (k + 6) * (layout.inputs + 1) +
                              8 * layout.size + ExactSums::bytes(layout.size);
-  Plan result;
-  result.rows = n;
-  result.columns = d;
-  result.chunk_rows = std::min(chunk_rows(context), n);
-  result.n_workers = context.n_threads();
+  Plan result = plan_of_rows(context, n, d);
   const bool by_kmeans = options.init == Init::kmeans && options.start.means.rows() == 0;
   const auto total = [&](int workers) {
     std::int64_t start = 0;
@@ -107,14 +87,7 @@ Plan plan(const Context& context, const RowSource<T>& rows, const Options& optio
     return fixed + start +
            workers * CpuWorkspace<T>::bytes_per_worker(layout, k, d, rows.in_place());
   };
-  const std::int64_t limit = context.options().memory_limit;
-  while (limit > 0 && result.n_workers > 1 && total(result.n_workers) > limit) --result.n_workers;
-  result.host_bytes = total(result.n_workers);
-  if (limit > 0 && result.host_bytes > limit) {
-    throw out_of_memory("the fit needs " + std::to_string(result.host_bytes) +
-                            " bytes with one thread, the limit is " + std::to_string(limit),
-                        "--memory-limit", "raise it, or use fewer components or --init random");
-  }
+  fit_to_limit(context, total, "raise it, or use fewer components or --init random", result);
   return result;
 }
 

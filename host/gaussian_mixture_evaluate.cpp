@@ -7,6 +7,7 @@
 #include "host/gaussian_mixture.hpp"
 #include "host/parallel.hpp"
 #include "host/place.hpp"
+#include "host/row_method.hpp"
 #include "host/row_pass.hpp"
 #include "kernels/cpu/gaussian_mixture.hpp"
 #include "kernels/scan.hpp"
@@ -21,11 +22,7 @@ namespace {
 template <class T>
 void check_shapes(const Model& model, const RowSource<T>& rows, const Outputs<T>& outputs) {
   const std::int64_t n = rows.rows();
-  if (rows.cols() != model.n_features()) {
-    throw data_error("the data have " + std::to_string(rows.cols()) + " columns, the model " +
-                         std::to_string(model.n_features()) + " features",
-                     "columns", "use the columns that the model was fitted on (--columns)");
-  }
+  check_width(rows.cols(), model.n_features());
   const auto size = static_cast<std::size_t>(n);
   const bool wrong_responsibilities =
       outputs.responsibilities.data != nullptr &&

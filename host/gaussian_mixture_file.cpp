@@ -6,22 +6,13 @@
 #include <string>
 
 #include "culatent/error.hpp"
-#include "culatent/version.hpp"
 #include "host/gaussian_mixture.hpp"
-#include "host/io/safetensors.hpp"
+#include "host/model_file.hpp"
 
 namespace culatent::gaussian_mixture {
 namespace {
 
 constexpr const char* kMethod = "gaussian-mixture";
-
-std::string shape_text(const std::vector<std::int64_t>& shape) {
-  std::string text = "[";
-  for (std::size_t i = 0; i < shape.size(); ++i) {
-    text += (i > 0 ? ", " : "") + std::to_string(shape[i]);
-  }
-  return text + "]";
-}
 
 std::vector<std::int64_t> covariance_shape(Covariance covariance, std::int64_t k, std::int64_t d) {
   switch (covariance) {
@@ -44,17 +35,15 @@ std::string exact_text(double value) {
   return text;
 }
 
-void check_method(const io::TensorFile& file, const std::string& path) {
-  const auto method = file.metadata.find("culatent.method");
-  if (method != file.metadata.end() && method->second != kMethod) {
-    throw io_error("the file holds a model of " + method->second + ", not " + kMethod, path,
-                   "give a model of that method");
-  }
+// A model or a part of one.
+io::TensorFile read_parts(const std::string& path) {
+  io::TensorFile file = read_model_file(path, kMethod);
   if (!file.tensors.contains("means") && !file.tensors.contains("weights") &&
       !file.tensors.contains("covariances") && !file.tensors.contains("precisions")) {
     throw io_error("no tensors of a mixture", path,
                    "expected some of weights, means, covariances, precisions");
   }
+  return file;
 }
 
 const io::Tensor& need(const io::TensorFile& file, const char* name, const std::string& path) {
@@ -66,13 +55,7 @@ const io::Tensor& need(const io::TensorFile& file, const char* name, const std::
 }
 
 Matrix<double> means_of(const io::Tensor& tensor, const std::string& path) {
-  if (tensor.shape.size() != 2) {
-    throw data_error("means have shape " + shape_text(tensor.shape), path,
-                     "expected [components, features]");
-  }
-  Matrix<double> means(tensor.shape[0], tensor.shape[1]);
-  std::copy(tensor.values.begin(), tensor.values.end(), means.data());
-  return means;
+  return matrix_of(tensor, "means", "[components, features]", path);
 }
 
 // By the metadata, otherwise by the shape as far as it tells.
@@ -144,25 +127,19 @@ std::vector<double> invert(const io::Tensor& precisions, Covariance covariance, 
 void save(const Model& model, const std::string& path, const std::string& options_json) {
   check_model(model, path);
   const std::int64_t k = model.n_components();
-  const std::int64_t d = model.n_features();
-  io::TensorFile file;
+  io::TensorFile file = model_file(kMethod, model.n_features(), options_json);
   file.tensors["weights"] = {{k}, model.weights};
-  file.tensors["means"] = {{k, d}, {model.means.data(), model.means.data() + model.means.size()}};
-  file.tensors["covariances"] = {covariance_shape(model.covariance, k, d), model.covariances};
-  file.metadata = {{"culatent.method", kMethod},
-                   {"culatent.format", "1"},
-                   {"culatent.version", CULATENT_VERSION},
-                   {"culatent.options", options_json},
-                   {"culatent.n_features", std::to_string(d)},
-                   {"culatent.covariance", name(model.covariance)},
-                   {"culatent.reg_covar", exact_text(model.reg_covar)},
-                   {"covariance", name(model.covariance)}};
+  file.tensors["means"] = tensor_of(model.means);
+  file.tensors["covariances"] = {covariance_shape(model.covariance, k, model.n_features()),
+                                 model.covariances};
+  file.metadata["culatent.covariance"] = name(model.covariance);
+  file.metadata["culatent.reg_covar"] = exact_text(model.reg_covar);
+  file.metadata["covariance"] = name(model.covariance);
   io::write_tensors(path, file);
 }
 
 Model load(const std::string& path) {
-  const io::TensorFile file = io::read_tensors(path);
-  check_method(file, path);
+  const io::TensorFile file = read_parts(path);
   Model model;
   model.means = means_of(need(file, "means", path), path);
   model.weights = need(file, "weights", path).values;
@@ -185,8 +162,7 @@ Model load(const std::string& path) {
 }
 
 Start load_start(const std::string& path, Covariance covariance) {
-  const io::TensorFile file = io::read_tensors(path);
-  check_method(file, path);
+  const io::TensorFile file = read_parts(path);
   Start start;
   if (file.tensors.contains("weights")) start.weights = file.tensors.at("weights").values;
   if (file.tensors.contains("means")) start.means = means_of(file.tensors.at("means"), path);

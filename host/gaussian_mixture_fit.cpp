@@ -8,6 +8,7 @@
 #include "culatent/error.hpp"
 #include "host/gaussian_mixture_engine.hpp"
 #include "host/gaussian_mixture_init.hpp"
+#include "host/row_method.hpp"
 #ifdef CULATENT_HAS_CUDA
 #include "host/gaussian_mixture_cuda.hpp"
 #endif
@@ -90,38 +91,13 @@ class Steps {
   Engine engine_;
 };
 
-std::vector<Warning> warnings_of(const Fit& fit, const Options& options, std::int64_t n_missing) {
-  std::vector<Warning> warnings;
-  if (!fit.converged) {
-    warnings.push_back({fit.interrupted ? "interrupted" : "not_converged",
-                        (fit.interrupted ? "the fit was stopped after "
-                                         : "max_iter came first: the fit has not converged in ") +
-                            std::to_string(fit.n_iter) + " iterations"});
-  }
-  if (fit.n_collapsed > 0) {
-    warnings.push_back({"collapsed", "components collapsed " + std::to_string(fit.n_collapsed) +
-                                         " times (policy " + name(options.collapse) +
-                                         "): use fewer components or a larger reg_covar"});
-  }
-  if (n_missing > 0) {
-    warnings.push_back(
-        {"missing", std::to_string(n_missing) + " missing values were marginalised"});
-  }
-  return warnings;
-}
-
 template <class T, class Engine>
 Fit fit_on(const Context& context, const RowSource<T>& rows, const Options& options) {
   const Clock::time_point begin = Clock::now();
   const Plan plan = culatent::gaussian_mixture::plan(context, rows, options);
   const DataSummary data = Engine::scan(context, plan, rows, options.weights,
                                         {options.missing, !options.checkpoint.path.empty()});
-  const std::int64_t n_counting = kmeans::counting_rows(options.weights, rows.rows());
-  if (n_counting < options.n_components) {
-    throw data_error(std::to_string(n_counting) + " rows of positive weight for " +
-                         std::to_string(options.n_components) + " components",
-                     "weights", "use fewer components (--components) or more rows");
-  }
+  check_counting_rows(options.weights, rows.rows(), options.n_components, kComponents);
   const FitRows<T> fit_rows{rows, options.weights, data.weight_scale};
   Steps<T, Engine> steps(context, plan, fit_rows, data.frame, options);
   const bool complete_start = !options.start.covariances.empty();
@@ -131,16 +107,14 @@ Fit fit_on(const Context& context, const RowSource<T>& rows, const Options& opti
                     .run(identity_of(arithmetic_of<T>(context, options), options, data));
   Fit fit;
   fit.model = std::move(result.run.model);
-  fit.trace = std::move(result.run.trace);
-  fit.n_iter = result.run.iteration;
-  fit.converged = result.run.converged;
-  fit.interrupted = result.interrupted;
-  fit.seed = result.seed;
-  fit.restart = result.run.restart;
+  take_result(result, plan, fit);
   fit.n_collapsed = result.run.n_repairs;
-  fit.seconds = result.seconds;
-  fit.plan = plan;
-  fit.warnings = warnings_of(fit, options, data.n_missing);
+  if (fit.n_collapsed > 0) {
+    fit.warnings.push_back({"collapsed", "components collapsed " + std::to_string(fit.n_collapsed) +
+                                             " times (policy " + name(options.collapse) +
+                                             "): use fewer components or a larger reg_covar"});
+  }
+  warn_of_missing(data.n_missing, fit.warnings);
   for (Warning& warning : steps.warnings()) fit.warnings.push_back(std::move(warning));
   return fit;
 }

@@ -9,6 +9,7 @@
 #include "host/gaussian_mixture.hpp"
 #include "host/parallel.hpp"
 #include "host/random.hpp"
+#include "host/row_method.hpp"
 
 namespace culatent::gaussian_mixture {
 namespace {
@@ -218,11 +219,7 @@ Model marginal(const Model& model, std::span<const std::int64_t> features) {
 void order_by_weight(Model& model) {
   const std::int64_t n_components = model.n_components();
   const std::int64_t d = model.n_features();
-  std::vector<std::int64_t> order(index(n_components));
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
-    return model.weights[index(a)] > model.weights[index(b)];
-  });
+  const std::vector<std::int64_t> order = largest_first(model.weights);
   const Model old = model;
   const bool tied = model.covariance == Covariance::tied;
   const std::int64_t block = tied ? 0 : covariance_size(model.covariance, 1, d);
@@ -259,11 +256,7 @@ void sample(const Context& context, const Model& model, std::uint64_t seed, std:
         const std::int64_t end = std::min(out.rows, (block + 1) * kBlock);
         for (std::int64_t i = block * kBlock; i < end; ++i) {
           const auto element = static_cast<std::uint64_t>(first_row + i);
-          double u = random::uniform(seed, random::Stream::sample_component, element, 0);
-          std::int64_t k = 0;
-          while (k + 1 < model.n_components() && u >= model.weights[index(k)]) {
-            u -= model.weights[index(k++)];
-          }
+          const std::int64_t k = random::component(seed, element, model.weights);
           for (std::int64_t j = 0; j < d; j += 2) {
             const auto pair = random::normals(seed, random::Stream::sample_normal, element,
                                               static_cast<std::uint32_t>(j / 2));

@@ -6,6 +6,7 @@
 #include "culatent/error.hpp"
 #include "host/gaussian_mixture_init.hpp"
 #include "host/place.hpp"
+#include "host/row_method.hpp"
 #include "kernels/cpu/gaussian_mixture.hpp"
 #ifdef CULATENT_HAS_CUDA
 #include "host/gaussian_mixture_cuda.hpp"
@@ -43,31 +44,14 @@ void check_options(const Options& o, std::int64_t n_rows, std::int64_t n_feature
   if (o.n_components < 1) {
     wrong("n_components is " + std::to_string(o.n_components), "--components", "give at least 1");
   }
-  if (o.max_iter < 0) wrong("max_iter is negative", "--max-iter", "give 0 or more");
-  if (!(o.tol >= 0.0)) wrong("tol is negative or NaN", "--tol", "give 0 or more");
+  check_iterations(o.max_iter, o.tol, o.n_init, o.checkpoint);
   if (!(o.reg_covar >= 0.0) || !std::isfinite(o.reg_covar)) {
     wrong("reg_covar is negative or not finite", "--reg-covar", "give 0 or more");
   }
-  if (o.n_init < 1) wrong("n_init is less than 1", "--n-init", "give at least 1");
-  if (o.checkpoint.every_iterations < 0 || !(o.checkpoint.every_seconds >= 0.0)) {
-    wrong("the checkpoint interval is negative", "--checkpoint-every", "give at least 1");
-  }
-  if (n_rows == 0 || n_features == 0) {
-    throw data_error(
-        "no data: " + std::to_string(n_rows) + " rows, " + std::to_string(n_features) + " columns",
-        "shape", "give at least one row and one column");
-  }
-  if (n_rows < o.n_components) {
-    throw data_error(
-        std::to_string(n_rows) + " rows for " + std::to_string(o.n_components) + " components",
-        "shape", "use fewer components (--components) or more rows");
-  }
+  check_size(n_rows, n_features, o.n_components, kComponents);
   const Start& s = o.start;
-  if (s.means.rows() > 0 && (s.means.rows() != o.n_components || s.means.cols() != n_features)) {
-    throw data_error("start means are " + std::to_string(s.means.rows()) + " x " +
-                         std::to_string(s.means.cols()) + ", expected " +
-                         std::to_string(o.n_components) + " x " + std::to_string(n_features),
-                     "start", "match --components and the columns of the data");
+  if (s.means.rows() > 0) {
+    check_start_shape(s.means, "means", o.n_components, n_features, kComponents);
   }
   if (s.means.rows() == 0 && !s.covariances.empty()) {
     throw data_error("start covariances without means", "start", "give the means too");
@@ -127,17 +111,13 @@ Plan plan(const Context& context, const RowSource<T>& rows, const Options& optio
     per_worker +=
         CpuWorkspace<T>::bytes_per_worker(options.covariance, k, d, in_place, options.missing);
   }
-  Plan result;
-  result.rows = n;
-  result.columns = d;
-  result.chunk_rows = std::min(chunk_rows(context), n);
-  result.n_workers = context.n_threads();
+  Plan result = plan_of_rows(context, n, d);
   const auto total = [&](int workers) {
     return fixed + workers * per_worker + init_bytes<T>(n, d, in_place, workers, options);
   };
-  const std::int64_t limit = context.options().memory_limit;
 #ifdef CULATENT_HAS_CUDA
   if (cuda) {
+    const std::int64_t limit = context.options().memory_limit;
     // Upload buffers may have what all threads leave, or half of what one leaves.
     const std::int64_t pinned_budget =
         limit > 0 ? std::max(limit - total(result.n_workers), (limit - total(1)) / 2)
@@ -147,14 +127,7 @@ Plan plan(const Context& context, const RowSource<T>& rows, const Options& optio
     fixed += result.host_bytes;
   }
 #endif
-  while (limit > 0 && result.n_workers > 1 && total(result.n_workers) > limit) --result.n_workers;
-  result.host_bytes = total(result.n_workers);
-  if (limit > 0 && result.host_bytes > limit) {
-    throw out_of_memory("the fit needs " + std::to_string(result.host_bytes) +
-                            " bytes with one thread, the limit is " + std::to_string(limit),
-                        "--memory-limit",
-                        "raise it, or use fewer components or a simpler covariance");
-  }
+  fit_to_limit(context, total, "raise it, or use fewer components or a simpler covariance", result);
   return result;
 }
 

@@ -6,8 +6,7 @@
 #include <string>
 
 #include "culatent/error.hpp"
-#include "culatent/version.hpp"
-#include "host/io/safetensors.hpp"
+#include "host/model_file.hpp"
 #include "kernels/kde.hpp"
 
 namespace culatent::kde {
@@ -168,26 +167,14 @@ void log_prob(const Context& context, const Model& model, const RowSource<T>& ro
 
 void save(const Model& model, const std::string& path, const std::string& options_json) {
   check_model(model, path);
-  const std::int64_t n = model.rows.rows();
-  const std::int64_t d = model.rows.cols();
-  io::TensorFile file;
-  file.tensors["rows"] = {{n, d}, {model.rows.data(), model.rows.data() + model.rows.size()}};
-  file.tensors["bandwidth"] = {{d}, model.bandwidth};
-  file.metadata = {{"culatent.method", kMethod},
-                   {"culatent.format", "1"},
-                   {"culatent.version", CULATENT_VERSION},
-                   {"culatent.options", options_json},
-                   {"culatent.n_features", std::to_string(d)}};
+  io::TensorFile file = model_file(kMethod, model.rows.cols(), options_json);
+  file.tensors["rows"] = tensor_of(model.rows);
+  file.tensors["bandwidth"] = {{model.rows.cols()}, model.bandwidth};
   io::write_tensors(path, file);
 }
 
 Model load(const std::string& path) {
-  const io::TensorFile file = io::read_tensors(path);
-  const auto method = file.metadata.find("culatent.method");
-  if (method != file.metadata.end() && method->second != kMethod) {
-    throw io_error("the file holds a model of " + method->second + ", not " + kMethod, path,
-                   "give a model of that method");
-  }
+  const io::TensorFile file = read_model_file(path, kMethod);
   const auto rows = file.tensors.find("rows");
   const auto bandwidth = file.tensors.find("bandwidth");
   if (rows == file.tensors.end() || bandwidth == file.tensors.end() ||
@@ -196,8 +183,7 @@ Model load(const std::string& path) {
                    "expected rows [n, features] and bandwidth [features]");
   }
   Model model;
-  model.rows = Matrix<double>(rows->second.shape[0], rows->second.shape[1]);
-  std::copy(rows->second.values.begin(), rows->second.values.end(), model.rows.data());
+  model.rows = matrix_of(rows->second, "rows", "[n, features]", path);
   model.bandwidth = bandwidth->second.values;
   check_model(model, path);
   return model;

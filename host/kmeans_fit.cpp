@@ -7,6 +7,7 @@
 #include "culatent/error.hpp"
 #include "host/kmeans.hpp"
 #include "host/kmeans_steps.hpp"
+#include "host/row_method.hpp"
 
 namespace culatent::kmeans {
 namespace {
@@ -26,38 +27,13 @@ std::string identity_of(const Options& o, const DataSummary& data) {
   return text;
 }
 
-std::vector<Warning> warnings_of(const Fit& fit, const Options& options) {
-  std::vector<Warning> warnings;
-  if (!fit.converged) {
-    warnings.push_back({fit.interrupted ? "interrupted" : "not_converged",
-                        (fit.interrupted ? "the fit was stopped after "
-                                         : "max_iter came first: the fit has not converged in ") +
-                            std::to_string(fit.n_iter) + " iterations"});
-  }
-  if (fit.n_relocated > 0) {
-    warnings.push_back({"relocated", "empty clusters were moved to the farthest rows " +
-                                         std::to_string(fit.n_relocated) + " times"});
-  }
-  if (fit.n_empty > 0) {
-    warnings.push_back(
-        {"empty", std::to_string(fit.n_empty) + " of " + std::to_string(options.n_clusters) +
-                      " clusters have no rows: there may be fewer distinct rows than clusters"});
-  }
-  return warnings;
-}
-
 template <class T, class Engine>
 Fit fit_on(const Context& context, const RowSource<T>& rows, const Options& options) {
   const Clock::time_point begin = Clock::now();
   const Plan plan = culatent::kmeans::plan(context, rows, options);
   const DataSummary data =
       Engine::scan(context, plan, rows, options.weights, {false, !options.checkpoint.path.empty()});
-  const std::int64_t n_counting = counting_rows(options.weights, rows.rows());
-  if (n_counting < options.n_clusters) {
-    throw data_error(std::to_string(n_counting) + " rows of positive weight for " +
-                         std::to_string(options.n_clusters) + " clusters",
-                     "weights", "use fewer clusters (--clusters) or more rows");
-  }
+  check_counting_rows(options.weights, rows.rows(), options.n_clusters, kClusters);
   const FitRows<T> fit_rows{rows, options.weights, data.weight_scale};
   Steps<T, Engine> steps(context, plan, fit_rows, data, options);
   steps.check_rows();
@@ -70,12 +46,7 @@ Fit fit_on(const Context& context, const RowSource<T>& rows, const Options& opti
   fit.inertia = result.run.trace.back().inertia;
   if (result.interrupted && options.mini_batch > 0) fit.inertia = steps.measure(result.run.model);
   fit.model = std::move(result.run.model.model);
-  fit.trace = std::move(result.run.trace);
-  fit.n_iter = result.run.iteration;
-  fit.converged = result.run.converged;
-  fit.interrupted = result.interrupted;
-  fit.seed = result.seed;
-  fit.restart = result.run.restart;
+  take_result(result, plan, fit);
   fit.n_relocated = result.run.n_repairs;
   fit.n_empty = std::count(fit.model.counts.begin(), fit.model.counts.end(), 0.0);
   if (fit.n_empty > 0 && options.empty == Empty::error && !fit.interrupted) {
@@ -83,9 +54,15 @@ Fit fit_on(const Context& context, const RowSource<T>& rows, const Options& opti
                      "use fewer clusters, or --empty relocate");
   }
   fit.refined_fraction = steps.refined_fraction();
-  fit.seconds = result.seconds;
-  fit.plan = plan;
-  fit.warnings = warnings_of(fit, options);
+  if (fit.n_relocated > 0) {
+    fit.warnings.push_back({"relocated", "empty clusters were moved to the farthest rows " +
+                                             std::to_string(fit.n_relocated) + " times"});
+  }
+  if (fit.n_empty > 0) {
+    fit.warnings.push_back(
+        {"empty", std::to_string(fit.n_empty) + " of " + std::to_string(options.n_clusters) +
+                      " clusters have no rows: there may be fewer distinct rows than clusters"});
+  }
   return fit;
 }
 

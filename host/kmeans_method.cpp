@@ -6,6 +6,8 @@
 #include "culatent/error.hpp"
 #include "host/kmeans_engine.hpp"
 #include "host/kmeans_seeding.hpp"
+#include "host/model_file.hpp"
+#include "host/row_method.hpp"
 
 namespace culatent::kmeans {
 namespace {
@@ -36,31 +38,12 @@ void check_options(const Options& o, std::int64_t n_rows, std::int64_t n_feature
   if (o.n_clusters < 1) {
     wrong("n_clusters is " + std::to_string(o.n_clusters), "--clusters", "give at least 1");
   }
-  if (o.max_iter && *o.max_iter < 0) wrong("max_iter is negative", "--max-iter", "give 0 or more");
-  if (!(o.tol >= 0.0)) wrong("tol is negative or NaN", "--tol", "give 0 or more");
-  if (o.n_init < 1) wrong("n_init is less than 1", "--n-init", "give at least 1");
+  check_iterations(o.max_iter.value_or(0), o.tol, o.n_init, o.checkpoint);
   if (o.mini_batch < 0) wrong("mini_batch is negative", "--mini-batch", "give rows, or 0 for all");
-  if (o.checkpoint.every_iterations < 0 || !(o.checkpoint.every_seconds >= 0.0)) {
-    wrong("the checkpoint interval is negative", "--checkpoint-every", "give at least 1");
-  }
-  if (n_rows == 0 || n_features == 0) {
-    throw data_error(
-        "no data: " + std::to_string(n_rows) + " rows, " + std::to_string(n_features) + " columns",
-        "shape", "give at least one row and one column");
-  }
-  if (n_rows < o.n_clusters) {
-    throw data_error(
-        std::to_string(n_rows) + " rows for " + std::to_string(o.n_clusters) + " clusters", "shape",
-        "use fewer clusters (--clusters) or more rows");
-  }
+  check_size(n_rows, n_features, o.n_clusters, kClusters);
   const Matrix<double>& s = o.start;
   if (s.rows() == 0) return;
-  if (s.rows() != o.n_clusters || s.cols() != n_features) {
-    throw data_error("start centroids are " + std::to_string(s.rows()) + " x " +
-                         std::to_string(s.cols()) + ", expected " + std::to_string(o.n_clusters) +
-                         " x " + std::to_string(n_features),
-                     "start", "match --clusters and the columns of the data");
-  }
+  check_start_shape(s, "centroids", o.n_clusters, n_features, kClusters);
   if (!std::all_of(s.data(), s.data() + s.size(), [](double v) { return std::isfinite(v); })) {
     throw data_error("a start centroid is not finite", "start", "fix the centroids");
   }
@@ -197,30 +180,21 @@ void normalise_rows(Matrix<double>& centroids, const std::string& where) {
 
 void put(const RunState& run, const std::string& prefix, io::TensorFile& file) {
   const Model& model = run.model.model;
-  const auto tensor = [](const Matrix<double>& m) {
-    return io::Tensor{{m.rows(), m.cols()}, {m.data(), m.data() + m.size()}};
-  };
-  file.tensors[prefix + "centroids"] = tensor(model.centroids);
-  file.tensors[prefix + "previous"] = tensor(run.model.previous);
+  file.tensors[prefix + "centroids"] = tensor_of(model.centroids);
+  file.tensors[prefix + "previous"] = tensor_of(run.model.previous);
   file.tensors[prefix + "counts"] = {{model.n_clusters()}, model.counts};
   io::Tensor trace{{static_cast<std::int64_t>(run.trace.size()), 2}, {}};
   for (const TraceEntry& entry : run.trace) {
     trace.values.insert(trace.values.end(), {entry.inertia, static_cast<double>(entry.moved)});
   }
   file.tensors[prefix + "trace"] = std::move(trace);
-  file.tensors[prefix + "counters"] = {
-      {4},
-      {static_cast<double>(run.restart), static_cast<double>(run.iteration),
-       run.converged ? 1.0 : 0.0, static_cast<double>(run.n_repairs)}};
   file.metadata[prefix + "metric"] = name(model.metric);
 }
 
 void take(const io::TensorFile& file, const std::string& prefix, RunState& run) {
   const auto matrix = [&](const char* tensor_name) {
-    const io::Tensor& tensor = file.tensors.at(prefix + tensor_name);
-    Matrix<double> result(tensor.shape.at(0), tensor.shape.at(1));
-    std::copy(tensor.values.begin(), tensor.values.end(), result.data());
-    return result;
+    return matrix_of(file.tensors.at(prefix + tensor_name), tensor_name, "[clusters, features]",
+                     "checkpoint");
   };
   Model& model = run.model.model;
   model.centroids = matrix("centroids");
@@ -232,11 +206,6 @@ void take(const io::TensorFile& file, const std::string& prefix, RunState& run) 
   for (std::size_t i = 0; i + 1 < trace.size(); i += 2) {
     run.trace.push_back({trace[i], static_cast<std::int64_t>(trace[i + 1])});
   }
-  const std::vector<double>& counters = file.tensors.at(prefix + "counters").values;
-  run.restart = static_cast<int>(counters.at(0));
-  run.iteration = static_cast<int>(counters.at(1));
-  run.converged = counters.at(2) != 0.0;
-  run.n_repairs = static_cast<std::int64_t>(counters.at(3));
   check_model(model, "checkpoint");
 }
 
@@ -260,24 +229,13 @@ Plan plan(const Context& context, const RowSource<T>& rows, const Options& optio
     fixed += checked_product(std::min(options.mini_batch, n), size * d + 16) +
              16 * static_cast<std::int64_t>(options.weights.size());
   }
-  Plan result;
-  result.rows = n;
-  result.columns = d;
-  result.chunk_rows = std::min(chunk_rows(context), n);
-  result.n_workers = context.n_threads();
+  Plan result = plan_of_rows(context, n, d);
   const auto total = [&](int workers) {
     return fixed + CpuAssignment<T>::bytes(k, d, rows.in_place(), workers, n_limbs) +
            seeding_bytes<T>(options, n, d, rows.in_place(), workers);
   };
-  const std::int64_t limit = context.options().memory_limit;
-  while (limit > 0 && result.n_workers > 1 && total(result.n_workers) > limit) --result.n_workers;
-  result.host_bytes = total(result.n_workers);
-  if (limit > 0 && result.host_bytes > limit) {
-    throw out_of_memory("the fit needs " + std::to_string(result.host_bytes) +
-                            " bytes with one thread, the limit is " + std::to_string(limit),
-                        "--memory-limit",
-                        "raise it, or use fewer clusters, --mini-batch or --init random");
-  }
+  fit_to_limit(context, total, "raise it, or use fewer clusters, --mini-batch or --init random",
+               result);
   return result;
 }
 

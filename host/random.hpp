@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdint>
 #include <numbers>
+#include <span>
 
 /// Counter-based random draws (Salmon et al. 2011, Philox4x32-10, by Random123): a draw is a
 /// function of (seed, stream, element, index) alone, so any thread, chunk or device that asks for
@@ -56,6 +57,15 @@ inline std::array<double, 2> normals(std::uint64_t seed, Stream stream, std::uin
   const double radius = std::sqrt(-2.0 * std::log(to_uniform(w[0], w[1])));
   const double angle = 2.0 * std::numbers::pi * to_uniform(w[2], w[3]);
   return {radius * std::cos(angle), radius * std::sin(angle)};
+}
+
+/// A component drawn by weight (which sum to 1) for row `element` of a sample.
+inline std::int64_t component(std::uint64_t seed, std::uint64_t element,
+                              std::span<const double> weights) {
+  double u = uniform(seed, Stream::sample_component, element, 0);
+  std::size_t k = 0;
+  while (k + 1 < weights.size() && u >= weights[k]) u -= weights[k++];
+  return static_cast<std::int64_t>(k);
 }
 
 /// The seed of restart r of a fit.
