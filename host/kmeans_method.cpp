@@ -4,8 +4,6 @@
 #include <cmath>
 
 #include "culatent/error.hpp"
-#include "host/kmeans_engine.hpp"
-#include "host/kmeans_seeding.hpp"
 #include "host/model_file.hpp"
 #include "host/row_method.hpp"
 
@@ -65,14 +63,6 @@ void check_model(const Model& model, const std::string& where) {
   for (const double count : model.counts) {
     if (count >= 0.0 && std::isfinite(count)) continue;
     throw data_error("a count is negative or not finite", where, "fit the model again");
-  }
-}
-
-template <class T>
-void check_place(const Context& context, const RowSource<T>& rows) {
-  if (context.cuda() != nullptr || rows.space() == MemorySpace::device) {
-    throw invalid_argument("k-means runs on the CPU in this version", "Context",
-                           "use a Context on the CPU, with rows and outputs in host memory");
   }
 }
 
@@ -209,42 +199,10 @@ void take(const io::TensorFile& file, const std::string& prefix, RunState& run) 
   check_model(model, "checkpoint");
 }
 
-template <class T>
-Plan plan(const Context& context, const RowSource<T>& rows, const Options& options) {
-  const std::int64_t n = rows.rows();
-  const std::int64_t d = rows.cols();
-  const std::int64_t k = options.n_clusters;
-  check_options(options, n, d);
-  check_place(context, rows);
-  const int n_limbs = sizeof(T) == sizeof(float) && options.weights.empty() ? 1 : 2;
-  const auto size = static_cast<std::int64_t>(sizeof(T));
-  const std::int64_t centroids = checked_product(k, d);
-  // The model at hand, the best so far, and what a checkpoint copies.
-  const int n_models = (options.n_init > 1 ? 3 : 2) + (options.checkpoint.path.empty() ? 0 : 4);
-  std::int64_t fixed = n_models * 8 * (centroids + k) + 2 * size * centroids +
-                       8 * n_limbs * (centroids + k) + size * 64 * kBlockRows;
-  if (options.mini_batch == 0) {
-    fixed += Labels::bytes(n, k);
-  } else {
-    fixed += checked_product(std::min(options.mini_batch, n), size * d + 16) +
-             16 * static_cast<std::int64_t>(options.weights.size());
-  }
-  Plan result = plan_of_rows(context, n, d);
-  const auto total = [&](int workers) {
-    return fixed + CpuAssignment<T>::bytes(k, d, rows.in_place(), workers, n_limbs) +
-           seeding_bytes<T>(options, n, d, rows.in_place(), workers);
-  };
-  fit_to_limit(context, total, "raise it, or use fewer clusters, --mini-batch or --init random",
-               result);
-  return result;
-}
-
-#define CULATENT_INSTANTIATE(T)                                                 \
-  template void check_place(const Context&, const RowSource<T>&);               \
-  template Coordinates model_coordinates<T>(const Model&, const DataSummary&);  \
-  template FixedPoint fixed_point<T>(const Coordinates&, std::int64_t, bool);   \
-  template Matrix<T> to_coordinates(const Matrix<double>&, const Coordinates&); \
-  template Plan plan(const Context&, const RowSource<T>&, const Options&);
+#define CULATENT_INSTANTIATE(T)                                                \
+  template Coordinates model_coordinates<T>(const Model&, const DataSummary&); \
+  template FixedPoint fixed_point<T>(const Coordinates&, std::int64_t, bool);  \
+  template Matrix<T> to_coordinates(const Matrix<double>&, const Coordinates&);
 CULATENT_INSTANTIATE(float)
 CULATENT_INSTANTIATE(double)
 #undef CULATENT_INSTANTIATE
