@@ -3,35 +3,84 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <queue>
 
 #include "host/row_pass.hpp"
 
 namespace culatent::kmeans {
 namespace {
 
-constexpr std::int64_t kStepRows = 64 * kBlockRows;  // whose results are on the host at a time
-
-struct Far {
-  double distance;
-  std::int64_t row;
-  bool operator<(const Far& other) const {  // farther first
-    return distance > other.distance || (distance == other.distance && row < other.row);
-  }
-};
+constexpr std::int64_t kStepRows = 64 * kBlockRows;  // whose results are there at a time
 
 }  // namespace
 
 template <class T>
+Matrix<T> gather(const CpuBackend& backend, const RowSource<T>& source,
+                 std::span<const std::int64_t> rows) {
+  const auto n = static_cast<std::int64_t>(rows.size());
+  Matrix<T> gathered(n, source.cols());
+  const std::int64_t n_blocks = (n + kBlockRows - 1) / kBlockRows;
+  backend.threads.parallel_for(n_blocks, backend.n_workers, [&](std::int64_t block, int) {
+    const std::int64_t end = std::min(n, (block + 1) * kBlockRows);
+    for (std::int64_t i = block * kBlockRows; i < end; ++i) {
+      const MatrixView<T> target = gathered.view().slice(i, 1);
+      const MatrixView<const T> read = source.read(rows[static_cast<std::size_t>(i)], target);
+      if (read.data != target.data) std::copy_n(read.data, source.cols(), target.data);
+    }
+  });
+  return gathered;
+}
+
+template <class T>
+std::vector<double> weights_of(const FitRows<T>& rows, std::span<const std::int64_t> some) {
+  const RowChunk<T> all{rows.source, 0, rows.source.rows(), rows.weights, rows.weight_scale};
+  std::vector<double> weights;
+  weights.reserve(some.size());
+  for (const std::int64_t row : some) weights.push_back(all.weight(row));
+  return weights;
+}
+
+template <class T>
+void place(const Coordinates& coordinates, Matrix<T>& rows) {
+  for (std::int64_t i = 0; i < rows.rows(); ++i) {
+    T square{};
+    for (std::int64_t j = 0; j < rows.cols(); ++j) {
+      const auto c = static_cast<std::size_t>(j);
+      const T scale = static_cast<T>(coordinates.frame.scale[c]);
+      T& value = rows(i, j);
+      value = value * scale - static_cast<T>(coordinates.frame.centre[c]) * scale;
+      square += value * value;
+    }
+    if (!coordinates.unit_length || square <= T{0}) continue;
+    const T factor = T{1} / std::sqrt(square);
+    for (std::int64_t j = 0; j < rows.cols(); ++j) rows(i, j) *= factor;
+  }
+}
+
+void FarthestRows::meet(std::int64_t row, double squared_distance, double weight) {
+  if (squared_distance <= nothing_ || weight <= 0.0) return;
+  kept_.push({squared_distance, row});
+  if (static_cast<std::int64_t>(kept_.size()) > count_) kept_.pop();
+}
+
+std::vector<std::int64_t> FarthestRows::take() {
+  std::vector<std::int64_t> rows(kept_.size());
+  for (std::size_t i = rows.size(); i-- > 0; kept_.pop()) rows[i] = kept_.top().row;
+  return rows;
+}
+
+template <class T>
 CpuEngine<T>::CpuEngine(const Context& context, const Plan& plan, const FitRows<T>& rows,
                         const Coordinates& coordinates, const FixedPoint& fixed,
-                        std::int64_t n_clusters)
+                        const Options& options)
     : context_(context),
       backend_{context.threads(), plan.n_workers},
       rows_(rows),
       coordinates_(coordinates),
       fixed_(fixed),
-      assignment_(backend_, n_clusters, rows.source.cols(), rows.source.in_place(), &fixed) {}
+      assignment_(backend_, options.n_clusters, rows.source.cols(), rows.source.in_place(),
+                  &fixed) {
+  if (options.mini_batch == 0) labels_.emplace(rows.source.rows(), options.n_clusters);
+}
 
 template <class T>
 DataSummary CpuEngine<T>::scan(const Context& context, const Plan& plan, const RowSource<T>& rows,
@@ -41,7 +90,8 @@ DataSummary CpuEngine<T>::scan(const Context& context, const Plan& plan, const R
 }
 
 template <class T>
-void CpuEngine<T>::pass(const Matrix<T>& centroids, Labels* labels, Statistics& statistics) {
+void CpuEngine<T>::pass(const Matrix<T>& centroids, Statistics& statistics) {
+  Labels* const labels = labels_ ? &*labels_ : nullptr;
   assignment_.set_centroids(coordinates_, centroids);
   statistics.clear();
   for_each_chunk(context_, rows_, [&](const RowChunk<T>& chunk) {
@@ -50,32 +100,10 @@ void CpuEngine<T>::pass(const Matrix<T>& centroids, Labels* labels, Statistics& 
 }
 
 template <class T>
-Matrix<T> CpuEngine<T>::gather(std::span<const std::int64_t> rows,
-                               std::vector<double>& weights) const {
-  const auto n = static_cast<std::int64_t>(rows.size());
-  const std::int64_t d = rows_.source.cols();
-  Matrix<T> gathered(n, d);
-  weights.resize(rows.size());
-  const RowChunk<T> all{rows_.source, 0, rows_.source.rows(), rows_.weights, rows_.weight_scale};
-  const std::int64_t n_blocks = (n + kBlockRows - 1) / kBlockRows;
-  backend_.threads.parallel_for(n_blocks, backend_.n_workers, [&](std::int64_t block, int) {
-    const std::int64_t end = std::min(n, (block + 1) * kBlockRows);
-    for (std::int64_t i = block * kBlockRows; i < end; ++i) {
-      const std::int64_t row = rows[static_cast<std::size_t>(i)];
-      const MatrixView<T> target = gathered.view().slice(i, 1);
-      const MatrixView<const T> read = rows_.source.read(row, target);
-      if (read.data != target.data) std::copy_n(read.data, d, target.data);
-      weights[static_cast<std::size_t>(i)] = all.weight(row);
-    }
-  });
-  return gathered;
-}
-
-template <class T>
 void CpuEngine<T>::pass_batch(std::span<const std::int64_t> rows, const Matrix<T>& centroids,
                               Statistics& statistics) {
-  std::vector<double> weights;
-  const Matrix<T> batch = gather(rows, weights);
+  const std::vector<double> weights = weights_of(rows_, rows);
+  const Matrix<T> batch = gather(backend_, rows_.source, rows);
   const MatrixRows<T> source(batch.view());
   assignment_.set_centroids(coordinates_, centroids);
   statistics.clear();
@@ -87,14 +115,13 @@ template <class T>
 std::vector<std::int64_t> CpuEngine<T>::farthest(const Matrix<T>& centroids, std::int64_t count,
                                                  std::span<const std::int64_t> among,
                                                  double nothing) {
-  std::vector<double> weights;
-  Matrix<T> batch;
-  if (!among.empty()) batch = gather(among, weights);
+  const std::vector<double> weights = weights_of(rows_, among);
+  const Matrix<T> batch = gather(backend_, rows_.source, among);
   const MatrixRows<T> batch_rows(batch.view());
   const FitRows<T> some{batch_rows, weights, 1.0};
   const FitRows<T>& looked_at = among.empty() ? rows_ : some;
   assignment_.set_centroids(coordinates_, centroids);
-  std::priority_queue<Far> kept;  // the least far on top
+  FarthestRows far(count, nothing);
   std::vector<T> distances(static_cast<std::size_t>(kStepRows));
   ExactSums inertia(1);
   const std::int64_t n = looked_at.source.rows();
@@ -105,17 +132,12 @@ std::vector<std::int64_t> CpuEngine<T>::farthest(const Matrix<T>& centroids, std
     out.squared_distances = distances.data();
     find_nearest(backend_, assignment_, chunk, coordinates_, out, inertia);
     for (std::int64_t i = 0; i < chunk.count; ++i) {
-      const auto distance = static_cast<double>(distances[static_cast<std::size_t>(i)]);
-      if (distance <= nothing || chunk.weight(first + i) <= 0.0) continue;
-      kept.push({distance, first + i});
-      if (static_cast<std::int64_t>(kept.size()) > count) kept.pop();
+      far.meet(first + i, static_cast<double>(distances[static_cast<std::size_t>(i)]),
+               chunk.weight(first + i));
     }
   }
-  std::vector<std::int64_t> rows(kept.size());
-  for (std::size_t i = rows.size(); i-- > 0; kept.pop()) {
-    const std::int64_t row = kept.top().row;
-    rows[i] = among.empty() ? row : among[static_cast<std::size_t>(row)];
-  }
+  std::vector<std::int64_t> rows = far.take();
+  for (std::int64_t& row : rows) row = among.empty() ? row : among[static_cast<std::size_t>(row)];
   return rows;
 }
 
@@ -144,21 +166,8 @@ std::vector<double> CpuEngine<T>::weights_near(const Matrix<T>& candidates) {
 
 template <class T>
 Matrix<T> CpuEngine<T>::fetch(std::span<const std::int64_t> rows) const {
-  std::vector<double> weights;
-  Matrix<T> result = gather(rows, weights);
-  for (std::int64_t i = 0; i < result.rows(); ++i) {
-    T square{};
-    for (std::int64_t j = 0; j < result.cols(); ++j) {
-      const auto c = static_cast<std::size_t>(j);
-      const T scale = static_cast<T>(coordinates_.frame.scale[c]);
-      T& value = result(i, j);
-      value = value * scale - static_cast<T>(coordinates_.frame.centre[c]) * scale;
-      square += value * value;
-    }
-    if (!coordinates_.unit_length || square <= T{0}) continue;
-    const T factor = T{1} / std::sqrt(square);
-    for (std::int64_t j = 0; j < result.cols(); ++j) result(i, j) *= factor;
-  }
+  Matrix<T> result = gather(backend_, rows_.source, rows);
+  place(coordinates_, result);
   return result;
 }
 
@@ -204,7 +213,14 @@ void CpuEngine<T>::end_seeding() {
   least_ = {};
 }
 
-template class CpuEngine<float>;
-template class CpuEngine<double>;
+#define CULATENT_INSTANTIATE(T)                                                              \
+  template Matrix<T> gather(const CpuBackend&, const RowSource<T>&,                          \
+                            std::span<const std::int64_t>);                                  \
+  template std::vector<double> weights_of(const FitRows<T>&, std::span<const std::int64_t>); \
+  template void place(const Coordinates&, Matrix<T>&);                                       \
+  template class CpuEngine<T>;
+CULATENT_INSTANTIATE(float)
+CULATENT_INSTANTIATE(double)
+#undef CULATENT_INSTANTIATE
 
 }  // namespace culatent::kmeans

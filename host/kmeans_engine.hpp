@@ -1,11 +1,46 @@
 #pragma once
 
+#include <optional>
+#include <queue>
 #include <span>
 #include <vector>
 
 #include "host/kmeans_method.hpp"
 
 namespace culatent::kmeans {
+
+/// Rows of a source, one below the other, in the data's units.
+template <class T>
+Matrix<T> gather(const CpuBackend& backend, const RowSource<T>& source,
+                 std::span<const std::int64_t> rows);
+/// Their weights, scaled.
+template <class T>
+std::vector<double> weights_of(const FitRows<T>& rows, std::span<const std::int64_t> some);
+/// Brings rows into the coordinates.
+template <class T>
+void place(const Coordinates& coordinates, Matrix<T>& rows);
+
+/// The rows that are farthest from their centroids, of all that it meets.
+class FarthestRows {
+ public:
+  /// At most `count` of positive weight, none whose squared distance is `nothing` or less.
+  FarthestRows(std::int64_t count, double nothing) : count_(count), nothing_(nothing) {}
+  void meet(std::int64_t row, double squared_distance, double weight);
+  /// Farthest first, lower rows first on ties. Leaves none.
+  std::vector<std::int64_t> take();
+
+ private:
+  struct Far {
+    double distance;
+    std::int64_t row;
+    bool operator<(const Far& other) const {  // farther first
+      return distance > other.distance || (distance == other.distance && row < other.row);
+    }
+  };
+  const std::int64_t count_;
+  const double nothing_;
+  std::priority_queue<Far> kept_;  // the least far on top
+};
 
 /// The rows of a fit on the CPU, and what its loop asks of them. Centroids and candidates are in
 /// the coordinates, [count, D].
@@ -14,13 +49,14 @@ class CpuEngine {
  public:
   /// What is passed must outlive the engine.
   CpuEngine(const Context& context, const Plan& plan, const FitRows<T>& rows,
-            const Coordinates& coordinates, const FixedPoint& fixed, std::int64_t n_clusters);
+            const Coordinates& coordinates, const FixedPoint& fixed, const Options& options);
 
   static DataSummary scan(const Context& context, const Plan& plan, const RowSource<T>& rows,
                           std::span<const double> weights, const ScanOptions& options);
 
-  /// One look at all rows; `labels` (may be null) are those of the pass before.
-  void pass(const Matrix<T>& centroids, Labels* labels, Statistics& statistics);
+  /// One look at all rows. Without mini-batches, `n_moved` counts labels that are others than those
+  /// of the pass before.
+  void pass(const Matrix<T>& centroids, Statistics& statistics);
   /// One look at the rows of a mini-batch.
   void pass_batch(std::span<const std::int64_t> rows, const Matrix<T>& centroids,
                   Statistics& statistics);
@@ -46,14 +82,13 @@ class CpuEngine {
   void end_seeding();
 
  private:
-  Matrix<T> gather(std::span<const std::int64_t> rows, std::vector<double>& weights) const;
-
   const Context& context_;
   const CpuBackend backend_;
   const FitRows<T>& rows_;
   const Coordinates& coordinates_;
   const FixedPoint& fixed_;
   CpuAssignment<T> assignment_;
+  std::optional<Labels> labels_;
   std::vector<T> least_;  // while seeds are chosen
 };
 

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <functional>
 #include <limits>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,9 +33,8 @@ class Steps {
         max_iter_(most_updates(options, rows.source.rows())),
         coordinates_(fit_coordinates(data, options.metric)),
         fixed_(fixed_point<T>(coordinates_, rows.source.rows(), !options.weights.empty())),
-        engine_(context, plan, rows, coordinates_, fixed_, options.n_clusters),
+        engine_(context, plan, rows, coordinates_, fixed_, options),
         statistics_(fixed_, options.n_clusters) {
-    if (options.mini_batch == 0) labels_.emplace(rows.source.rows(), options.n_clusters);
     for (std::size_t i = 0; options.mini_batch > 0 && i < options.weights.size(); ++i) {
       if (options.weights[i] > 0.0) positive_.push_back(static_cast<std::int64_t>(i));
     }
@@ -49,7 +47,7 @@ class Steps {
     for (std::int64_t k = 0; k < apart.rows(); ++k) {
       apart(k, 0) = static_cast<T>(k) / static_cast<T>(apart.rows());
     }
-    engine_.pass(apart, nullptr, statistics_);
+    engine_.pass(apart, statistics_);
     if (statistics_.zero_row < 0) return;
     throw data_error("all values are 0: the row has no direction",
                      "row " + std::to_string(statistics_.zero_row),
@@ -85,10 +83,8 @@ class Steps {
   void load(const Run& run, std::uint64_t seed) {
     seed_ = seed;
     previous_ = run.model.previous;
-    labels_known_ = labels_.has_value() && previous_.rows() > 0;
-    if (labels_known_) {
-      engine_.pass(to_coordinates<T>(previous_, coordinates_), &*labels_, statistics_);
-    }
+    labels_known_ = options_.mini_batch == 0 && previous_.rows() > 0;
+    if (labels_known_) engine_.pass(to_coordinates<T>(previous_, coordinates_), statistics_);
     model_ = run.model.model;
     place_centroids();
     progress_ = {};
@@ -99,10 +95,10 @@ class Steps {
     TraceEntry entry;
     const bool all = options_.mini_batch == 0 || run.converged || run.iteration >= max_iter_;
     if (all) {
-      engine_.pass(centroids_, labels_ ? &*labels_ : nullptr, statistics_);
+      engine_.pass(centroids_, statistics_);
       entry.inertia = statistics_.inertia.value(0) * unit();
       if (labels_known_) entry.moved = statistics_.n_moved;
-      labels_known_ = labels_.has_value();
+      labels_known_ = options_.mini_batch == 0;
     } else {
       batch_ = batch_rows(run);
       engine_.pass_batch(batch_, centroids_, statistics_);
@@ -144,7 +140,7 @@ class Steps {
   double measure(State& state) {
     model_ = state.model;
     place_centroids();
-    engine_.pass(centroids_, nullptr, statistics_);
+    engine_.pass(centroids_, statistics_);
     count_rows();
     state.model.counts = model_.counts;
     return statistics_.inertia.value(0) * unit();
@@ -283,8 +279,7 @@ class Steps {
   const FixedPoint fixed_;
   Engine engine_;
   Statistics statistics_;
-  std::optional<Labels> labels_;
-  bool labels_known_ = false;
+  bool labels_known_ = false;  // the engine has those of the pass before
   std::uint64_t seed_ = 0;
   Model model_;
   Matrix<double> previous_;  // centroids of the pass before
