@@ -2,6 +2,7 @@
 
 #include "host/device_feed.hpp"
 #include "host/kmeans.hpp"
+#include "kernels/cuda/gaussian_mixture.hpp"
 
 /// k-means on a CUDA device, as the initialisation of other methods.
 namespace culatent::kmeans {

@@ -31,8 +31,7 @@ class Scan {
         bad_cell_(device, 1, kWhat) {}
 
   template <class T>
-  void run(const CudaBackend& backend, const gaussian_mixture::DeviceRows<T>& rows,
-           ColumnScan& out) {
+  void run(const CudaBackend& backend, const DeviceRows<T>& rows, ColumnScan& out) {
     const std::int64_t none = -1;
     minimum_.upload(out.minimum.data(), minimum_.size());
     maximum_.upload(out.maximum.data(), maximum_.size());
@@ -103,7 +102,7 @@ ColumnScan cuda_scan_columns(const Context& context, const CudaBackend& backend,
   DeviceFeed<T> feed(backend, rows, shape);
   const std::int64_t n_blocks = (rows.source.rows() + kBlockRows - 1) / kBlockRows;
   Scan on_device(backend.device, n_blocks, d, device_budget - shape.device_bytes);
-  feed.for_each_chunk([&](const gaussian_mixture::DeviceRows<T>& all, std::int64_t) {
+  feed.for_each_chunk([&](const DeviceRows<T>& all, std::int64_t) {
     on_device.run(backend, all, scan);
     if (scan.bad_row < 0) return;
     T value{};

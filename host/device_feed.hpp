@@ -1,12 +1,14 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
 
 #include "host/device_flow.hpp"
 #include "host/row_pass.hpp"
-#include "kernels/cuda/gaussian_mixture.hpp"
+#include "kernels/cuda/cuda_device.hpp"
+#include "kernels/cuda/mixture.hpp"
 #include "kernels/cuda/upload.hpp"
 
 namespace culatent {
@@ -30,8 +32,7 @@ class DeviceFeed {
 
   /// Calls visit(rows, first row) for all rows in order; `visit` launches work on the compute
   /// stream and does not wait for it. Chunks begin at multiples of kBlockRows.
-  using Visit =
-      std::function<void(const gaussian_mixture::DeviceRows<T>& rows, std::int64_t first)>;
+  using Visit = std::function<void(const DeviceRows<T>& rows, std::int64_t first)>;
   void for_each_chunk(const Visit& visit);
 
  private:
@@ -46,5 +47,19 @@ class DeviceFeed {
   DeviceArray<T> weights_[2];  // empty without weights
   std::unique_ptr<UploadLane> lanes_[2];
 };
+
+/// Calls visit(rows, first row) for the rows of a feed, in waves of at most `wave_rows` rows.
+template <class T, class Visit>
+void for_each_wave(DeviceFeed<T>& feed, std::int64_t wave_rows, Visit&& visit) {
+  feed.for_each_chunk([&](const DeviceRows<T>& rows, std::int64_t first) {
+    for (std::int64_t at = 0; at < rows.n_rows; at += wave_rows) {
+      DeviceRows<T> wave = rows;
+      wave.data += at * rows.stride;
+      if (rows.weights != nullptr) wave.weights += at;
+      wave.n_rows = std::min(wave_rows, rows.n_rows - at);
+      visit(wave, first + at);
+    }
+  });
+}
 
 }  // namespace culatent

@@ -88,20 +88,6 @@ template <class T>
 FlowNeeds flow_needs(const CudaBackend& backend, Covariance covariance, std::int64_t n_components,
                      std::int64_t n_features);
 
-/// Calls visit(rows, first row) for the rows of a feed, in waves of at most `wave_rows` rows.
-template <class T, class Visit>
-void for_each_wave(DeviceFeed<T>& feed, std::int64_t wave_rows, Visit&& visit) {
-  feed.for_each_chunk([&](const DeviceRows<T>& rows, std::int64_t first) {
-    for (std::int64_t at = 0; at < rows.n_rows; at += wave_rows) {
-      DeviceRows<T> wave = rows;
-      wave.data += at * rows.stride;
-      if (rows.weights != nullptr) wave.weights += at;
-      wave.n_rows = std::min(wave_rows, rows.n_rows - at);
-      visit(wave, first + at);
-    }
-  });
-}
-
 /// How to take log_joint() at parameters with this DeviceParameters::offset_ratio.
 struct Affordable {
   Precision precision;

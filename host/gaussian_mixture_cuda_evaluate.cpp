@@ -1,11 +1,10 @@
 #include <algorithm>
 #include <cmath>
-#include <memory>
 
 #include "culatent/error.hpp"
 #include "host/cuda_scan.hpp"
 #include "host/gaussian_mixture_cuda.hpp"
-#include "kernels/cuda/download.hpp"
+#include "host/wave_outputs.hpp"
 
 namespace culatent::gaussian_mixture {
 namespace {
@@ -14,128 +13,6 @@ template <class T>
 constexpr std::int64_t kSize = static_cast<std::int64_t>(sizeof(T));
 
 std::int64_t blocks_of(std::int64_t n_rows) { return (n_rows + kBlockRows - 1) / kBlockRows; }
-
-// Where the results of a wave go on their way to the caller: straight to the caller's device
-// memory, or to the host's through a wave's arrays and a pinned buffer, of which there are two: one
-// wave is computed while the one before is copied and the one before that is given to the caller.
-template <class T>
-class WaveOutputs {
- public:
-  WaveOutputs(const CudaBackend& backend, std::int64_t wave_rows, std::int64_t n_rows,
-              std::int64_t n_components, const Outputs<T>& outputs)
-      : backend_(backend), n_components_(n_components), outputs_(outputs) {
-    if (outputs.space == MemorySpace::device) return;
-    CudaDevice& device = backend.device;
-    for (int i = 0; i < (wave_rows < n_rows ? 2 : 1); ++i) {
-      Lane& lane = lanes_[i];
-      if (!outputs.log_prob.empty()) lane.log_prob = DeviceArray<T>(device, wave_rows, "results");
-      if (outputs.responsibilities.data != nullptr) {
-        lane.responsibilities =
-            DeviceArray<T>(device, checked_product(wave_rows, n_components), "results");
-      }
-      if (!outputs.labels.empty()) {
-        lane.labels = DeviceArray<std::int32_t>(device, wave_rows, "results");
-      }
-      const std::int64_t bytes = lane.end();
-      if (bytes > 0) lane.download = std::make_unique<DownloadLane>(device, bytes);
-    }
-  }
-
-  // Of a row, in each lane; on the device and pinned.
-  static std::int64_t row_bytes(std::int64_t n_components, const Outputs<T>& outputs) {
-    if (outputs.space == MemorySpace::device) return 0;
-    std::int64_t bytes = outputs.log_prob.empty() ? 0 : kSize<T>;
-    if (!outputs.labels.empty()) bytes += kSize<std::int32_t>;
-    if (outputs.responsibilities.data != nullptr) bytes += checked_product(kSize<T>, n_components);
-    return bytes;
-  }
-
-  // Where the results of a wave that begins at row `first` go. Waits for the wave before the last.
-  DeviceOutputs<T> begin(std::int64_t first) {
-    if (outputs_.space == MemorySpace::host) {
-      if (lanes_[1].download != nullptr) turn_ = 1 - turn_;
-      Lane& lane = lanes_[turn_];
-      deliver(lane);
-      lane.first = first;
-      return {lane.log_prob.data(), lane.responsibilities.data(), n_components_,
-              lane.labels.data()};
-    }
-    DeviceOutputs<T> out;
-    const auto row = static_cast<std::size_t>(first);
-    if (!outputs_.log_prob.empty()) out.log_prob = outputs_.log_prob.data() + row;
-    if (outputs_.responsibilities.data != nullptr) {
-      out.responsibilities = outputs_.responsibilities.row(first);
-      out.responsibilities_stride = outputs_.responsibilities.stride;
-    }
-    if (!outputs_.labels.empty()) out.labels = outputs_.labels.data() + row;
-    return out;
-  }
-
-  // Sends what the launches since begin() write on its way.
-  void send(std::int64_t n_rows) {
-    Lane& lane = lanes_[turn_];
-    if (lane.download == nullptr) return;
-    lane.n_rows = n_rows;
-    const auto fetch = [&](const auto& array, std::int64_t offset, std::int64_t count) {
-      if (array.size() == 0) return;
-      lane.download->fetch(array.data(), offset, count * std::int64_t{sizeof(*array.data())});
-    };
-    fetch(lane.responsibilities, 0, n_rows * n_components_);
-    fetch(lane.log_prob, lane.log_prob_at(), n_rows);
-    fetch(lane.labels, lane.labels_at(), n_rows);
-  }
-
-  // Waits until the caller has everything.
-  void finish() {
-    deliver(lanes_[1 - turn_]);
-    deliver(lanes_[turn_]);
-  }
-
- private:
-  // A wave's results on the device, then in pinned memory: responsibilities, log_prob, labels.
-  struct Lane {
-    std::int64_t log_prob_at() const { return responsibilities.size() * kSize<T>; }
-    std::int64_t labels_at() const { return log_prob_at() + log_prob.size() * kSize<T>; }
-    std::int64_t end() const { return labels_at() + labels.size() * kSize<std::int32_t>; }
-
-    DeviceArray<T> log_prob, responsibilities;
-    DeviceArray<std::int32_t> labels;
-    std::unique_ptr<DownloadLane> download;  // gone before the arrays that it reads
-    std::int64_t first = 0, n_rows = 0;      // of a wave that the caller has not got yet
-  };
-
-  void deliver(Lane& lane) {
-    if (lane.n_rows == 0) return;
-    const auto* const from = static_cast<const char*>(lane.download->host());
-    const auto* const resp = reinterpret_cast<const T*>(from);
-    const auto* const log_prob = reinterpret_cast<const T*>(from + lane.log_prob_at());
-    const auto* const labels = reinterpret_cast<const std::int32_t*>(from + lane.labels_at());
-    backend_.threads.parallel_for(
-        blocks_of(lane.n_rows), backend_.n_workers, [&](std::int64_t block, int) {
-          const std::int64_t begin = block * kBlockRows;
-          const std::int64_t end = std::min(lane.n_rows, begin + kBlockRows);
-          const std::int64_t to = lane.first + begin;
-          if (!outputs_.log_prob.empty()) {
-            std::copy(log_prob + begin, log_prob + end, outputs_.log_prob.data() + to);
-          }
-          if (!outputs_.labels.empty()) {
-            std::copy(labels + begin, labels + end, outputs_.labels.data() + to);
-          }
-          if (outputs_.responsibilities.data == nullptr) return;
-          for (std::int64_t i = begin; i < end; ++i) {
-            std::copy_n(resp + i * n_components_, n_components_,
-                        outputs_.responsibilities.row(lane.first + i));
-          }
-        });
-    lane.n_rows = 0;
-  }
-
-  const CudaBackend backend_;
-  std::int64_t n_components_;
-  const Outputs<T>& outputs_;
-  Lane lanes_[2];
-  int turn_ = 0;
-};
 
 }  // namespace
 
@@ -147,7 +24,7 @@ Evaluation cuda_evaluation(const Context& context, const Model& model, const Row
   const std::int64_t d = model.n_features();
   const Layout layout(model.covariance, k, d);
   // Both lanes of results.
-  const std::int64_t result_bytes = 2 * WaveOutputs<T>::row_bytes(k, outputs);
+  const std::int64_t result_bytes = 2 * WaveOutputs<T, Outputs<T>>::row_bytes(k, outputs);
   FlowNeeds needs;
   needs.n_rows = rows.rows();
   needs.row_bytes = kSize<T> * d;
@@ -229,7 +106,7 @@ UpdateStatus cuda_expectation(const CudaBackend& backend, const Model& model,
       affordable<T>(model.covariance, d, Precision::fp32, status.offset_ratio).whitening;
   const FitRows<T> fit_rows{rows, {}};
   DeviceFeed<T> feed(backend, fit_rows, DeviceFeed<T>::shape(rows, false, flow));
-  WaveOutputs<T> results(backend, flow.tile_rows, rows.rows(), k, outputs);
+  WaveOutputs<T, Outputs<T>> results(backend, flow.tile_rows, rows.rows(), k, outputs);
   sums.fill_zero();
   for_each_wave(feed, flow.tile_rows, [&](const DeviceRows<T>& part, std::int64_t first) {
     log_joint(backend, part, device_frame.frame(), mixture.parameters(), wave.responsibilities(),

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "kernels/cuda/mixture.hpp"
 #include "kernels/gaussian_mixture.hpp"
 
 /// The CUDA steps of the Gaussian mixture. Every pointer is to device memory, every call is ordered
@@ -14,15 +15,10 @@
 /// wave or chunk.
 namespace culatent::gaussian_mixture {
 
-/// Rows of one wave: row i at data + i * stride; weights[i], null: all 1 (weights are scaled).
-template <class T>
-struct DeviceRows {
-  const T* data = nullptr;
-  const T* weights = nullptr;
-  std::int64_t n_rows = 0;
-  std::int64_t n_features = 0;
-  std::int64_t stride = 0;
-};
+using culatent::DeviceOutputs;
+using culatent::DeviceResponsibilities;
+using culatent::DeviceRows;
+using culatent::write_outputs;
 
 /// Frame: x' = x * scale + offset, one fma each; scale is a power of two, offset = −centre * scale.
 template <class T>
@@ -51,13 +47,6 @@ struct DeviceParameters {
   /// μ)_i² + sum_j W_ij² (μ_j² + σ_j²)), σ_j² the variance of feature j: the terms of W x' − W μ,
   /// squared, as a row of the component has them in the mean.
   double* offset_ratio = nullptr;
-};
-
-/// Responsibilities of a wave, component-major: element (k, row) at data[k * stride + row].
-template <class T>
-struct DeviceResponsibilities {
-  T* data = nullptr;
-  std::int64_t stride = 0;  // at least the rows of a wave rounded up to kBlockRows
 };
 
 /// Records of partial sums, block b of the wave at index b. `heads` [n_blocks, 4 + K] by Layout:
@@ -111,21 +100,6 @@ template <class T>
 void normalise(const CudaBackend& backend, const DeviceRows<T>& rows, const DeviceFrame<T>& frame,
                const DeviceParameters<T>& parameters, const DeviceResponsibilities<T>& resp,
                double* log_prob, const DevicePartials<T>& partials);
-
-/// What a caller asked for, for the rows of a wave; null: not wanted. responsibilities[i * stride +
-/// k]; labels[i] the most probable component, lowest index on ties.
-template <class T>
-struct DeviceOutputs {
-  T* log_prob = nullptr;
-  T* responsibilities = nullptr;
-  std::int64_t responsibilities_stride = 0;
-  std::int32_t* labels = nullptr;
-};
-/// Copies results of normalise() (rows without weights) to the outputs.
-template <class T>
-void write_outputs(const CudaBackend& backend, std::int64_t n_rows, std::int64_t n_components,
-                   const DeviceResponsibilities<T>& resp, const double* log_prob,
-                   const DeviceOutputs<T>& outputs);
 
 /// q of an initial M-step: all of a row's weight to the nearest centroid in the distance
 /// sum_j (metric_j (x'_j − centroid_kj))², lowest index on ties. The heads get weight and counts.

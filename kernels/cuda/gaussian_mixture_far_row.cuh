@@ -2,6 +2,7 @@
 
 #include <limits>
 
+#include "kernels/cuda/device/normalise.cuh"
 #include "kernels/cuda/device/reduce.cuh"
 #include "kernels/cuda/gaussian_mixture.hpp"
 
@@ -9,12 +10,8 @@
 /// a warp does one row at a time, in double, twice.
 namespace culatent::gaussian_mixture {
 
-/// Responsibilities below exp of this are zero: they would be subnormal.
-template <class T>
-inline constexpr T kLeastLog = sizeof(T) == 4 ? T{-87} : T{-708};
-
-template <class T>
-inline constexpr T kInfinity = std::numeric_limits<T>::infinity();
+using device::kInfinity;
+using device::kLeastLog;
 
 inline constexpr double kMostDouble = std::numeric_limits<double>::max();
 

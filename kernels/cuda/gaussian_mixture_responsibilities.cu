@@ -1,150 +1,32 @@
 #include "kernels/cuda/cuda_device.hpp"
-#include "kernels/cuda/device/block_counts.cuh"
+#include "kernels/cuda/device/normalise.cuh"
 #include "kernels/cuda/gaussian_mixture.hpp"
 #include "kernels/cuda/gaussian_mixture_far_row.cuh"
 
 // ---- normalise ----------------------------------------------------------------------------------
 //
-//   p_k = exp(l_k − m) / s,  m = max_k l_k,  s = sum_k exp(l_k − m),  log p = m + log s
-//   q_k = w p_k              entropy H = log s − sum_k p_k (l_k − m)
-//
-// One block for kBlockRows rows, so for one record; a thread owns four rows, a warp reads 32 rows
-// of a component side by side. m, s and the sum in H come of one pass, eight components at a time:
-// where a chunk has a new maximum the sums so far are rescaled, at most once a chunk. The second
-// pass writes q and adds up the counts of the very values written, in double. Exponentials below
-// the smallest normal number are 0, as is that of a NaN (∞ − ∞ within a distance).
-//
-//   flops about 20 N K, of them 2 N K exponentials     bytes 8 N K read, 4 N K written, from L2
-//
-// Both exponentials are expf / exp (1 ulp), so p has the rounding of l: about |l| u relative.
+// As kernels/cuda/device/normalise.cuh has it; rows whose densities all leave T are done again in
+// double.
 
 namespace culatent::gaussian_mixture {
 namespace {
 
-using namespace device;
-
-// The sums of one row so far. `joint` is never positive, so H is never negative.
-template <class T>
-struct RowSums {
-  T greatest = -kInfinity<T>;
-  T total = 0;
-  T joint = 0;  // sum of exp(l − greatest) (l − greatest)
-};
+using device::NormaliseHead;
+static_assert(NormaliseHead::kWeight == Layout::kWeight &&
+              NormaliseHead::kLogLikelihood == Layout::kLogLikelihood &&
+              NormaliseHead::kJoint == Layout::kJoint &&
+              NormaliseHead::kEntropy == Layout::kEntropy &&
+              NormaliseHead::kSize == Layout::kEntropy + 1);
 
 template <class T>
-__device__ __forceinline__ T share_of(T offset) {
-  return offset > kLeastLog<T> ? exp(offset) : T{0};
-}
-
-template <class T>
-__device__ __forceinline__ void add_chunk(const T (&logs)[kCountChunk], RowSums<T>& sums) {
-  T greatest = sums.greatest;
-#pragma unroll
-  for (int c = 0; c < kCountChunk; ++c) greatest = logs[c] > greatest ? logs[c] : greatest;
-  if (greatest > sums.greatest) {
-    const T change = sums.greatest - greatest;
-    const T factor = share_of(change);
-    sums.joint = factor > T{0} ? factor * (sums.joint + change * sums.total) : T{0};
-    sums.total *= factor;
-    sums.greatest = greatest;
-  }
-#pragma unroll
-  for (int c = 0; c < kCountChunk; ++c) {
-    const T offset = logs[c] - greatest;
-    const T share = share_of(offset);
-    sums.total += share;
-    if (share > T{0}) sums.joint += share * offset;
-  }
-}
-
-// The row's values of components k to k + 7; −∞ beyond the last.
-template <class T>
-__device__ __forceinline__ void load_chunk(const T* cells, std::int64_t stride, int k,
-                                           int n_components, bool inside, T (&logs)[kCountChunk]) {
-#pragma unroll
-  for (int c = 0; c < kCountChunk; ++c) {
-    const bool valid = inside && k + c < n_components;
-    logs[c] = valid ? *cells : -kInfinity<T>;
-    cells += stride;
-  }
-}
-
-template <class T>
-__device__ __forceinline__ RowSums<T> sum_row(const DeviceResponsibilities<T>& resp,
-                                              std::int64_t row, int n_components, bool inside) {
-  RowSums<T> sums;
-  for (int k = 0; k < n_components; k += kCountChunk) {
-    T logs[kCountChunk];
-    load_chunk(resp.data + k * resp.stride + row, resp.stride, k, n_components, inside, logs);
-    add_chunk(logs, sums);
-  }
-  return sums;
-}
-
-template <class T>
-__global__ void __launch_bounds__(kRecordThreads, sizeof(T) == 4 ? 2 : 1)
+__global__ void __launch_bounds__(device::kRecordThreads, sizeof(T) == 4 ? 2 : 1)
     normalise_kernel(DeviceRows<T> rows, DeviceFrame<T> frame, DeviceParameters<T> parameters,
                      DeviceResponsibilities<T> resp, double* log_prob, double* heads) {
-  CULATENT_SHARED(scratch, double[kRecordWarps]);
-  const int n_components = static_cast<int>(parameters.n_components);
-  const std::int64_t first_row = static_cast<std::int64_t>(blockIdx.x) * kBlockRows;
-  double* const record = heads + blockIdx.x * (Layout::kEntropy + 1 + parameters.n_components);
-  CULATENT_SHARED(greatest, T[kBlockRows]);  // each of these one thread's own
-  CULATENT_SHARED(factor, T[kBlockRows]);
-  double head[4] = {};
-
-#pragma unroll 1
-  for (int r = 0; r < kRecordRows; ++r) {
-    const std::int64_t row = first_row + record_row(r);
-    const bool inside = row < rows.n_rows;
-    RowSums<T> sums = sum_row(resp, row, n_components, inside);
-    double log_greatest = static_cast<double>(sums.greatest);
-    const bool far = inside && !isfinite(sums.greatest);
-    if (__any_sync(kAllLanes, far)) {
-      log_greatest = replace_far_rows(rows, frame, parameters, resp, row, far, log_greatest);
-      sums = sum_row(resp, row, n_components, inside);
-    }
-    const T weight = inside ? (rows.weights == nullptr ? T{1} : rows.weights[row]) : T{0};
-    greatest[record_row(r)] = sums.greatest;
-    factor[record_row(r)] = inside ? weight / sums.total : T{0};
-    if (!inside) continue;
-    const double total = static_cast<double>(sums.total);
-    const double log_density = log_greatest + log(total);
-    if (log_prob != nullptr) log_prob[row] = log_density;
-    if (weight == T{0}) continue;  // and its density may be 0
-    const double w = static_cast<double>(weight);
-    const double entropy = log(total) - static_cast<double>(sums.joint) / total;
-    head[Layout::kWeight] += w;
-    head[Layout::kLogLikelihood] += w * log_density;
-    head[Layout::kJoint] += w * (log_density - entropy);
-    head[Layout::kEntropy] += w * entropy;
-  }
-
-  block_counts(n_components, record + Layout::kEntropy + 1,
-               [&](int k, double(&values)[kCountChunk]) {
-#pragma unroll
-                 for (int c = 0; c < kCountChunk; ++c) values[c] = 0.0;
-#pragma unroll 1
-                 for (int r = 0; r < kRecordRows; ++r) {
-                   const int row = record_row(r);
-                   const bool inside = first_row + row < rows.n_rows;
-                   T* const cells = resp.data + k * resp.stride + first_row + row;
-                   T logs[kCountChunk];
-                   load_chunk(cells, resp.stride, k, n_components, inside, logs);
-#pragma unroll
-                   for (int c = 0; c < kCountChunk; ++c) {
-                     if (k + c >= n_components) continue;
-                     const T q = inside ? factor[row] * share_of(logs[c] - greatest[row]) : T{0};
-                     cells[c * resp.stride] = q;
-                     values[c] += static_cast<double>(q);
-                   }
-                 }
-               });
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    const double sum = block_sum<kRecordThreads>(head[i], scratch);
-    if (threadIdx.x == 0) record[i] = sum;
-  }
+  device::normalise_block(resp, rows.weights, rows.n_rows, parameters.n_components, log_prob, heads,
+                          [&](std::int64_t row, bool far, double greatest) {
+                            return replace_far_rows(rows, frame, parameters, resp, row, far,
+                                                    greatest);
+                          });
 }
 
 }  // namespace
@@ -155,9 +37,9 @@ void normalise(const CudaBackend& backend, const DeviceRows<T>& rows, const Devi
                double* log_prob, const DevicePartials<T>& partials) {
   if (rows.n_rows == 0) return;
   const std::int64_t n_blocks = device::div_up(rows.n_rows, kBlockRows);
-  device::launch(normalise_kernel<T>, dim3(static_cast<unsigned>(n_blocks)), dim3(kRecordThreads),
-                 0, backend.device.stream(), rows, frame, parameters, resp, log_prob,
-                 partials.heads);
+  device::launch(normalise_kernel<T>, dim3(static_cast<unsigned>(n_blocks)),
+                 dim3(device::kRecordThreads), 0, backend.device.stream(), rows, frame, parameters,
+                 resp, log_prob, partials.heads);
 }
 
 #define CULATENT_INSTANTIATE(T)                                                                  \

@@ -57,7 +57,7 @@ TEST_F(DeviceFeedTest, GivesEveryWaveItsRowsAndWeights) {
         DeviceFeed<float> feed(backend(), rows, DeviceFeed<float>::shape(source, true, flow));
         for (int pass = 0; pass < 2; ++pass) {
           std::int64_t next = 0;
-          gm::for_each_wave(
+          for_each_wave(
               feed, wave_rows, [&](const gm::DeviceRows<float>& wave, std::int64_t first) {
                 ASSERT_EQ(first, next) << what;
                 ASSERT_LE(wave.n_rows, wave_rows) << what;

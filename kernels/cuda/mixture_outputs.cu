@@ -1,6 +1,6 @@
 #include "kernels/cuda/cuda_device.hpp"
 #include "kernels/cuda/device/launch.cuh"
-#include "kernels/cuda/gaussian_mixture.hpp"
+#include "kernels/cuda/mixture.hpp"
 
 // ---- write_outputs ------------------------------------------------------------------------------
 //
@@ -11,7 +11,7 @@
 // components; a block walks over the components of its 32 rows.
 //   bytes 2 N K read, N K written (sizes of T): from L2 to memory
 
-namespace culatent::gaussian_mixture {
+namespace culatent {
 namespace {
 
 constexpr int kSide = 32;
@@ -91,4 +91,4 @@ CULATENT_INSTANTIATE(float)
 CULATENT_INSTANTIATE(double)
 #undef CULATENT_INSTANTIATE
 
-}  // namespace culatent::gaussian_mixture
+}  // namespace culatent
