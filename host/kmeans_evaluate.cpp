@@ -3,6 +3,7 @@
 
 #include "culatent/error.hpp"
 #include "host/kmeans_method.hpp"
+#include "host/place.hpp"
 #include "host/row_method.hpp"
 #include "host/row_pass.hpp"
 
@@ -34,7 +35,7 @@ Summary evaluate(const Context& context, const Model& model, const RowSource<T>&
                  const Outputs<T>& outputs) {
   check_model(model, "model");
   check_shapes(model, rows, outputs);
-  check_place(context, rows);
+  check_rows(context, rows);
   if (rows.rows() == 0) return {};
   const CpuBackend backend{context.threads(), context.n_threads()};
   const DataSummary data = scan(context, backend, rows, {}, {});

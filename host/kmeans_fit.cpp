@@ -8,6 +8,9 @@
 #include "host/kmeans.hpp"
 #include "host/kmeans_steps.hpp"
 #include "host/row_method.hpp"
+#ifdef CULATENT_HAS_CUDA
+#include "host/kmeans_cuda.hpp"
+#endif
 
 namespace culatent::kmeans {
 namespace {
@@ -70,6 +73,12 @@ Fit fit_on(const Context& context, const RowSource<T>& rows, const Options& opti
 
 template <class T>
 Fit fit(const Context& context, const RowSource<T>& rows, const Options& options) {
+#ifdef CULATENT_HAS_CUDA
+  if (context.cuda() != nullptr) {
+    const ActiveDevice active(*context.cuda());
+    return fit_on<T, CudaEngine<T>>(context, rows, options);
+  }
+#endif
   return fit_on<T, CpuEngine<T>>(context, rows, options);
 }
 

@@ -18,10 +18,6 @@ void check_options(const Options& options, std::int64_t n_rows, std::int64_t n_f
 /// Throws data_error for tensors that are no clustering.
 void check_model(const Model& model, const std::string& where);
 
-/// Throws invalid_argument for a context or rows that the steps cannot take: they run on the CPU.
-template <class T>
-void check_place(const Context& context, const RowSource<T>& rows);
-
 /// Updates at most: Options::max_iter, or what its absence means.
 int most_updates(const Options& options, std::int64_t n_rows);
 

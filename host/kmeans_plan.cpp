@@ -1,17 +1,12 @@
-#include "culatent/error.hpp"
 #include "host/kmeans_engine.hpp"
 #include "host/kmeans_seeding.hpp"
+#include "host/place.hpp"
 #include "host/row_method.hpp"
+#ifdef CULATENT_HAS_CUDA
+#include "host/kmeans_cuda.hpp"
+#endif
 
 namespace culatent::kmeans {
-
-template <class T>
-void check_place(const Context& context, const RowSource<T>& rows) {
-  if (context.cuda() != nullptr || rows.space() == MemorySpace::device) {
-    throw invalid_argument("k-means runs on the CPU in this version", "Context",
-                           "use a Context on the CPU, with rows and outputs in host memory");
-  }
-}
 
 template <class T>
 Plan plan(const Context& context, const RowSource<T>& rows, const Options& options) {
@@ -19,7 +14,12 @@ Plan plan(const Context& context, const RowSource<T>& rows, const Options& optio
   const std::int64_t d = rows.cols();
   const std::int64_t k = options.n_clusters;
   check_options(options, n, d);
-  check_place(context, rows);
+  check_rows(context, rows);
+  check_view(
+      context,
+      MatrixView(options.weights.data(), 1, static_cast<std::int64_t>(options.weights.size())),
+      "the row weights are");
+  const bool cuda = context.cuda() != nullptr;
   const int n_limbs = sizeof(T) == sizeof(float) && options.weights.empty() ? 1 : 2;
   const auto size = static_cast<std::int64_t>(sizeof(T));
   const std::int64_t centroids = checked_product(k, d);
@@ -27,24 +27,32 @@ Plan plan(const Context& context, const RowSource<T>& rows, const Options& optio
   const int n_models = (options.n_init > 1 ? 3 : 2) + (options.checkpoint.path.empty() ? 0 : 4);
   std::int64_t fixed = n_models * 8 * (centroids + k) + 2 * size * centroids +
                        8 * n_limbs * (centroids + k) + size * 64 * kBlockRows;
-  if (options.mini_batch == 0) {
-    fixed += Labels::bytes(n, k);
-  } else {
+  if (options.mini_batch > 0) {
     fixed += checked_product(std::min(options.mini_batch, n), size * d + 16) +
              16 * static_cast<std::int64_t>(options.weights.size());
+  } else if (!cuda) {
+    fixed += Labels::bytes(n, k);
   }
   Plan result = plan_of_rows(context, n, d);
+#ifdef CULATENT_HAS_CUDA
+  if (cuda) {
+    const ActiveDevice active(*context.cuda());
+    CudaEngine<T>::plan(context, rows, options, result);
+    fixed += result.host_bytes;
+  }
+#endif
+  const std::int64_t buffer = rows.in_place() ? 0 : checked_product(kBlockRows * size, d);
   const auto total = [&](int workers) {
-    return fixed + CpuAssignment<T>::bytes(k, d, rows.in_place(), workers, n_limbs) +
-           seeding_bytes<T>(options, n, d, rows.in_place(), workers);
+    const std::int64_t scratch =
+        cuda ? workers * buffer : CpuAssignment<T>::bytes(k, d, rows.in_place(), workers, n_limbs);
+    return fixed + scratch + seeding_bytes<T>(options, n, d, rows.in_place(), workers, !cuda);
   };
   fit_to_limit(context, total, "raise it, or use fewer clusters, --mini-batch or --init random",
                result);
   return result;
 }
 
-#define CULATENT_INSTANTIATE(T)                                   \
-  template void check_place(const Context&, const RowSource<T>&); \
+#define CULATENT_INSTANTIATE(T) \
   template Plan plan(const Context&, const RowSource<T>&, const Options&);
 CULATENT_INSTANTIATE(float)
 CULATENT_INSTANTIATE(double)

@@ -8,11 +8,19 @@
 
 #include "host/kmeans.hpp"
 #include "host/random.hpp"
+#ifdef CULATENT_HAS_CUDA
+#include "host/kmeans_cuda.hpp"
+#endif
 
 namespace culatent::kmeans {
 namespace {
 
 constexpr int kRounds = 5;  // of k-means||
+
+// Of greedy k-means++ for a seed.
+int n_trials(std::int64_t n_clusters) {
+  return 2 + static_cast<int>(std::log(static_cast<double>(n_clusters)));
+}
 
 double total(std::span<const double> values) {
   return std::accumulate(values.begin(), values.end(), 0.0);
@@ -93,7 +101,6 @@ template <class T, class Engine>
 Matrix<T> seed_greedily(Engine& engine, const FitRows<T>& rows, std::uint64_t seed, std::int64_t k,
                         const std::function<bool(double)>& proceed) {
   using random::Stream;
-  const int n_trials = 2 + static_cast<int>(std::log(static_cast<double>(k)));
   Distances<T, Engine> distances(engine, rows.source.rows());
   Matrix<T> centroids(k, rows.source.cols());
   std::vector<std::int64_t> chosen = first_row(rows, seed);
@@ -109,7 +116,7 @@ Matrix<T> seed_greedily(Engine& engine, const FitRows<T>& rows, std::uint64_t se
       break;
     }
     std::vector<std::int64_t> trials;
-    for (int t = 0; t < n_trials; ++t) {
+    for (int t = 0; t < n_trials(k); ++t) {
       const double u = random::uniform(seed, Stream::seed_choice, static_cast<std::uint64_t>(c + 1),
                                        static_cast<std::uint32_t>(t));
       trials.push_back(distances.row_at(u * potential));
@@ -121,12 +128,43 @@ Matrix<T> seed_greedily(Engine& engine, const FitRows<T>& rows, std::uint64_t se
   return centroids;
 }
 
+// Every row by itself, with the chance factor · share.
+template <class Engine>
+std::vector<std::int64_t> draw_round(const Engine& engine, const CpuBackend& host,
+                                     std::int64_t n_rows, std::uint64_t seed, int round,
+                                     double factor) {
+  constexpr std::int64_t kStep = 64 * kBlockRows;
+  std::vector<std::int64_t> drawn;
+  std::vector<std::vector<std::int64_t>> of_blocks(static_cast<std::size_t>(kStep / kBlockRows));
+  for (std::int64_t first = 0; first < n_rows; first += kStep) {
+    const std::int64_t count = std::min(kStep, n_rows - first);
+    const std::vector<double> shares = engine.shares(first, count);
+    const std::int64_t n_blocks = (count + kBlockRows - 1) / kBlockRows;
+    host.threads.parallel_for(n_blocks, host.n_workers, [&](std::int64_t block, int) {
+      std::vector<std::int64_t>& chosen = of_blocks[static_cast<std::size_t>(block)];
+      chosen.clear();
+      const std::int64_t end = std::min(count, (block + 1) * kBlockRows);
+      for (std::int64_t i = block * kBlockRows; i < end; ++i) {
+        const double chance = factor * shares[static_cast<std::size_t>(i)];
+        if (chance > 0.0 &&
+            random::uniform(seed, random::Stream::seed_round, static_cast<std::uint64_t>(first + i),
+                            static_cast<std::uint32_t>(round)) < chance) {
+          chosen.push_back(first + i);
+        }
+      }
+    });
+    for (std::int64_t block = 0; block < n_blocks; ++block) {
+      const auto& chosen = of_blocks[static_cast<std::size_t>(block)];
+      drawn.insert(drawn.end(), chosen.begin(), chosen.end());
+    }
+  }
+  return drawn;
+}
+
 template <class T, class Engine>
 Matrix<T> seed_in_parallel(Engine& engine, const FitRows<T>& rows, const CpuBackend& host,
                            std::uint64_t seed, std::int64_t k,
                            const std::function<bool(double)>& proceed) {
-  using random::Stream;
-  constexpr std::int64_t kStep = 64 * kBlockRows;
   const std::int64_t n = rows.source.rows();
   Distances<T, Engine> distances(engine, n);
   std::vector<std::int64_t> candidates = first_row(rows, seed);
@@ -134,20 +172,8 @@ Matrix<T> seed_in_parallel(Engine& engine, const FitRows<T>& rows, const CpuBack
   for (int round = 0; round < kRounds; ++round) {
     const double potential = distances.lower(engine.fetch(fresh));
     if (potential <= 0.0 || !proceed(potential)) break;
-    fresh.clear();
     const double factor = 2.0 * static_cast<double>(k) / potential;
-    for (std::int64_t first = 0; first < n; first += kStep) {
-      const std::vector<double> shares = engine.shares(first, std::min(kStep, n - first));
-      for (std::size_t i = 0; i < shares.size(); ++i) {
-        const std::int64_t row = first + static_cast<std::int64_t>(i);
-        const double chance = factor * shares[i];
-        if (chance > 0.0 &&
-            random::uniform(seed, Stream::seed_round, static_cast<std::uint64_t>(row),
-                            static_cast<std::uint32_t>(round)) < chance) {
-          fresh.push_back(row);
-        }
-      }
-    }
+    fresh = draw_round(engine, host, n, seed, round, factor);
     candidates.insert(candidates.end(), fresh.begin(), fresh.end());
     if (fresh.empty()) break;
   }
@@ -184,27 +210,41 @@ Matrix<T> choose_centroids(Engine& engine, const FitRows<T>& rows, const Options
   return engine.fetch(random_rows(rows, seed, k));
 }
 
-template <class T>
-std::int64_t seeding_bytes(const Options& options, std::int64_t n_rows, std::int64_t n_features,
-                           bool in_place, int n_workers) {
-  const auto size = static_cast<std::int64_t>(sizeof(T));
+std::int64_t seeding_candidates(const Options& options, std::int64_t n_rows) {
   if (options.start.rows() > 0 || options.init == Init::random) return 0;
-  const std::int64_t distances = size * n_rows + 8 * (n_rows / kBlockRows + 1);
-  if (options.init == Init::kmeans_plus) return distances;
-  // About 2 K a round; with their distances and those of two trials.
-  const std::int64_t candidates = std::min(n_rows, std::int64_t{3} * kRounds * options.n_clusters);
-  return distances + checked_product(candidates, 2 * size * n_features + 8 * 8) +
-         CpuAssignment<T>::bytes(candidates, n_features, in_place, n_workers, 0) +
-         4 * 64 * kBlockRows;
+  if (options.init == Init::kmeans_plus) return n_trials(options.n_clusters);
+  return std::min(n_rows, std::int64_t{3} * kRounds * options.n_clusters);  // about 2 K a round
 }
 
-#define CULATENT_INSTANTIATE(T)                                                         \
-  template Matrix<T> choose_centroids(CpuEngine<T>&, const FitRows<T>&, const Options&, \
-                                      const CpuBackend&, std::uint64_t,                 \
-                                      const std::function<bool(double)>&);              \
-  template std::int64_t seeding_bytes<T>(const Options&, std::int64_t, std::int64_t, bool, int);
-CULATENT_INSTANTIATE(float)
-CULATENT_INSTANTIATE(double)
+template <class T>
+std::int64_t seeding_bytes(const Options& options, std::int64_t n_rows, std::int64_t n_features,
+                           bool in_place, int n_workers, bool on_cpu) {
+  const auto size = static_cast<std::int64_t>(sizeof(T));
+  const std::int64_t candidates = seeding_candidates(options, n_rows);
+  if (candidates == 0) return 0;
+  const std::int64_t distances = (on_cpu ? size * n_rows : 0) + 8 * (n_rows / kBlockRows + 1);
+  if (options.init == Init::kmeans_plus) return distances;
+  // With their distances and those of two trials.
+  const std::int64_t chosen = checked_product(candidates, 2 * size * n_features + 8 * 8);
+  if (!on_cpu) return distances + chosen;
+  return distances + chosen + 4 * 64 * kBlockRows +
+         CpuAssignment<T>::bytes(candidates, n_features, in_place, n_workers, 0);
+}
+
+#define CULATENT_INSTANTIATE(Engine, T)                                              \
+  template Matrix<T> choose_centroids(Engine<T>&, const FitRows<T>&, const Options&, \
+                                      const CpuBackend&, std::uint64_t,              \
+                                      const std::function<bool(double)>&);
+CULATENT_INSTANTIATE(CpuEngine, float)
+CULATENT_INSTANTIATE(CpuEngine, double)
+#ifdef CULATENT_HAS_CUDA
+CULATENT_INSTANTIATE(CudaEngine, float)
+CULATENT_INSTANTIATE(CudaEngine, double)
+#endif
 #undef CULATENT_INSTANTIATE
+template std::int64_t seeding_bytes<float>(const Options&, std::int64_t, std::int64_t, bool, int,
+                                           bool);
+template std::int64_t seeding_bytes<double>(const Options&, std::int64_t, std::int64_t, bool, int,
+                                            bool);
 
 }  // namespace culatent::kmeans

@@ -13,9 +13,12 @@ Matrix<T> choose_centroids(Engine& engine, const FitRows<T>& rows, const Options
                            const CpuBackend& host, std::uint64_t seed,
                            const std::function<bool(double)>& proceed);
 
-/// Bytes that choose_centroids() holds.
+/// Candidates that choose_centroids() looks at together, about; 0: it looks at no distances.
+std::int64_t seeding_candidates(const Options& options, std::int64_t n_rows);
+
+/// Bytes that choose_centroids() holds, those of CpuEngine included unless the engine is another.
 template <class T>
 std::int64_t seeding_bytes(const Options& options, std::int64_t n_rows, std::int64_t n_features,
-                           bool in_place, int n_workers);
+                           bool in_place, int n_workers, bool on_cpu = true);
 
 }  // namespace culatent::kmeans
