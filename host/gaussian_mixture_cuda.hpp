@@ -4,7 +4,7 @@
 #include <optional>
 #include <vector>
 
-#include "host/device_feed.hpp"
+#include "host/device_evaluation.hpp"
 #include "host/gaussian_mixture.hpp"
 #include "host/kmeans.hpp"
 #include "kernels/cuda/exact_sums.hpp"
@@ -162,13 +162,6 @@ class CudaEngine {
   std::vector<double> host_values_;
 };
 
-/// How an evaluation goes through a device, and what it holds at most.
-struct Evaluation {
-  DeviceFlow flow;
-  std::int64_t device_bytes = 0;
-  std::int64_t host_bytes = 0;
-  int n_workers = 1;  ///< threads that the memory limit leaves
-};
 /// Throws out_of_memory when there is less than it needs.
 template <class T>
 Evaluation cuda_evaluation(const Context& context, const Model& model, const RowSource<T>& rows,

@@ -1,16 +1,10 @@
 #include <algorithm>
-#include <cmath>
 
-#include "culatent/error.hpp"
-#include "host/cuda_scan.hpp"
 #include "host/gaussian_mixture_cuda.hpp"
 #include "host/wave_outputs.hpp"
 
 namespace culatent::gaussian_mixture {
 namespace {
-
-template <class T>
-constexpr std::int64_t kSize = static_cast<std::int64_t>(sizeof(T));
 
 std::int64_t blocks_of(std::int64_t n_rows) { return (n_rows + kBlockRows - 1) / kBlockRows; }
 
@@ -19,56 +13,19 @@ std::int64_t blocks_of(std::int64_t n_rows) { return (n_rows + kBlockRows - 1) /
 template <class T>
 Evaluation cuda_evaluation(const Context& context, const Model& model, const RowSource<T>& rows,
                            const Outputs<T>& outputs) {
-  const CudaDevice& device = *context.cuda();
   const std::int64_t k = model.n_components();
   const std::int64_t d = model.n_features();
   const Layout layout(model.covariance, k, d);
-  // Both lanes of results.
-  const std::int64_t result_bytes = 2 * WaveOutputs<T, Outputs<T>>::row_bytes(k, outputs);
-  FlowNeeds needs;
-  needs.n_rows = rows.rows();
-  needs.row_bytes = kSize<T> * d;
-  needs.on_device = rows.space() == MemorySpace::device;
-  needs.once = true;
-  needs.chunk_rows = context.options().chunk_rows;
-  needs.tile_bytes = DeviceWave<T>::tile_bytes(k) + kBlockRows * result_bytes;
-  needs.record_bytes = DeviceWave<T>::record_bytes(layout, model.covariance, false);
-  needs.n_multiprocessors = device.n_multiprocessors();
-  needs.l2_bytes = device.l2_bytes();
-  const std::int64_t fixed =
+  EvaluationNeeds needs;
+  needs.fixed_bytes =
       DeviceFrameArrays<T>::bytes(d) + DeviceMixture<T>::bytes(model.covariance, k, d) +
       8 * factorise_scratch(model.covariance, k, d) +
       static_cast<std::int64_t>(sizeof(UpdateStatus) +
                                 (sizeof(DeviceSum) + 8) * static_cast<std::size_t>(layout.sums));
-  const std::int64_t available = device.free_bytes();
-  const std::int64_t limit = context.options().memory_limit;
-  // What a thread reads rows into when it looks at them before.
-  const std::int64_t buffer = rows.in_place() ? 0 : checked_product(kBlockRows, needs.row_bytes);
-  Evaluation result;
-  result.n_workers = context.n_threads();
-  while (limit > 0 && result.n_workers > 1 && result.n_workers * buffer > limit) {
-    --result.n_workers;
-  }
-  for (const DeviceFlow& flow : device_flows(needs)) {
-    const auto feed = DeviceFeed<T>::shape(rows, false, flow);
-    result.flow = flow;
-    result.device_bytes = fixed + feed.device_bytes +
-                          flow.tile_rows / kBlockRows * (needs.tile_bytes + needs.record_bytes);
-    if (needs.on_device) result.device_bytes = std::max(result.device_bytes, cuda_scan_bytes(d));
-    result.host_bytes =
-        std::max(result.n_workers * buffer, feed.pinned_bytes + flow.tile_rows * result_bytes);
-    if (result.device_bytes <= available && (limit == 0 || result.host_bytes <= limit)) {
-      return result;
-    }
-  }
-  const bool on_host = result.device_bytes <= available;
-  throw out_of_memory("this needs " +
-                          std::to_string(on_host ? result.host_bytes : result.device_bytes) +
-                          (on_host ? " bytes of host memory, the limit is "
-                                   : " bytes of device memory, there are ") +
-                          std::to_string(on_host ? limit : available),
-                      limit > 0 ? "--memory-limit" : context.device(),
-                      "raise it, or compute on the CPU (--device cpu)");
+  needs.tile_bytes = DeviceWave<T>::tile_bytes(k);
+  needs.record_bytes = DeviceWave<T>::record_bytes(layout, model.covariance, false);
+  needs.result_bytes = 2 * WaveOutputs<T, Outputs<T>>::row_bytes(k, outputs);
+  return plan_evaluation(context, rows, needs);
 }
 
 template <class T>
