@@ -7,12 +7,15 @@
 #include <utility>
 
 #include "culatent/error.hpp"
-#include "host/bernoulli_mixture.hpp"
+#include "host/bernoulli_mixture_engine.hpp"
+#include "host/host_rows.hpp"
 #include "host/kmeans.hpp"
 #include "host/kmeans_steps.hpp"
 #include "host/random.hpp"
 #include "host/row_method.hpp"
-#include "host/row_pass.hpp"
+#ifdef CULATENT_HAS_CUDA
+#include "host/bernoulli_mixture_cuda.hpp"
+#endif
 
 namespace culatent::bernoulli_mixture {
 namespace {
@@ -20,8 +23,8 @@ namespace {
 std::size_t index(std::int64_t i) { return static_cast<std::size_t>(i); }
 
 // What must be the same for a checkpoint to be gone on from.
-std::string identity_of(const Options& o, const DataSummary& data) {
-  std::string text = std::to_string(o.n_components) + " " + std::to_string(o.max_iter) + " " +
+std::string identity_of(const std::string& arithmetic, const Options& o, const DataSummary& data) {
+  std::string text = arithmetic + " " + std::to_string(o.n_components) + " " + std::to_string(o.max_iter) + " " +
                      name(o.init) + " " + std::to_string(o.n_init) + " " +
                      std::to_string(o.missing) + " " + std::to_string(data.fingerprint);
   const auto mix = [&](const double* values, std::size_t count) {
@@ -61,8 +64,9 @@ class FilledRows final : public RowSource<T> {
   const std::vector<double>& fill_;
 };
 
-// What the loop asks of the mixture. The state is the model in double.
-template <class T>
+// What the loop asks of the mixture. The state is the model in double. Engine is CpuEngine<T> or
+// CudaEngine<T>.
+template <class T, class Engine>
 class Steps {
  public:
   using Run = RunState;
@@ -71,21 +75,17 @@ class Steps {
         const Options& options)
       : context_(context),
         plan_(plan),
-        backend_{context.threads(), plan.n_workers},
         rows_(rows),
+        host_rows_(context, rows.source),
         data_(data),
         options_(options),
         total_weight_(data.total_weight / data.weight_scale),
-        layout_(options.n_components, rows.source.cols(), options.missing),
-        workspace_(backend_, layout_, options.n_components, rows.source.cols(),
-                   rows.source.in_place()),
-        sums_(layout_.size),
-        values_(index(layout_.size)) {}
+        engine_(context, plan, rows, options) {}
 
   std::string method() const { return "bernoulli-mixture"; }
   double objective(const TraceEntry& entry) const { return entry.objective; }
   bool better(double a, double b) const { return a > b; }
-  Model model() const { return model_; }
+  Model model() const { return engine_.model(); }
 
   void start(Run& run, std::uint64_t seed, const std::function<bool(double)>& proceed) {
     const std::int64_t k = options_.n_components;
@@ -101,21 +101,15 @@ class Steps {
     check_model(run.model, "start");
   }
 
-  void load(const Run& run, std::uint64_t) { model_ = run.model; }
+  void load(const Run& run, std::uint64_t) { engine_.load(run.model); }
 
   TraceEntry pass(const Run& run) {
-    const Parameters<T> parameters(model_, options_.missing);
-    BadValue bad;
-    row_pass(context_, Communicator(), rows_, sums_, [&](const RowChunk<T>& chunk) {
-      expectation_maximisation(backend_, workspace_, chunk, parameters, sums_, bad);
-    });
-    check_values(bad);
-    sums_.round(values_);
+    const PassSums sums = engine_.pass();
+    check_values(sums.bad);
     TraceEntry entry;
-    const double weight = values_[Layout::kWeight];
-    entry.log_likelihood = values_[Layout::kLogLikelihood] / weight;
-    entry.entropy = values_[Layout::kEntropy] / weight;
-    entry.objective = entry.log_likelihood + log_prior(model_, options_.smoothing) / total_weight_;
+    entry.log_likelihood = sums.log_likelihood / sums.weight;
+    entry.entropy = sums.entropy / sums.weight;
+    entry.objective = entry.log_likelihood + sums.log_prior / total_weight_;
     if (!std::isfinite(entry.objective)) {
       throw data_error("the log-likelihood is not finite",
                        "iteration " + std::to_string(run.iteration),
@@ -128,60 +122,35 @@ class Steps {
     return std::abs(change) < options_.tol ? Verdict::last_update : Verdict::proceed;
   }
 
-  void update(Run& run) {
-    const std::int64_t d = model_.n_features();
-    const double total = values_[Layout::kWeight];
-    for (std::int64_t k = 0; k < model_.n_components(); ++k) {
-      const double count = values_[index(Layout::counts + k)];
-      model_.weights[index(k)] = count / total;
-      if (!(count > 0.0)) {
-        ++run.n_repairs;
-        continue;
-      }
-      const double* sums = values_.data() + layout_.sums + k * layout_.inputs;
-      for (std::int64_t j = 0; j < d; ++j) {
-        set_mean(k, j, sums[j], options_.missing ? sums[d + j] : count);
-      }
-    }
-  }
+  void update(Run& run) { engine_.update(run.n_repairs); }
 
  private:
-  // (ones + α) / (rows + 2 α), of weights as they came.
-  void set_mean(std::int64_t k, std::int64_t j, double ones, double rows) {
-    const double scale = rows_.weight_scale;
-    const double most = rows / scale + 2.0 * options_.smoothing;
-    if (!(most > 0.0)) return;  // no row of the component has the feature
-    const double least = least_probability(options_);
-    model_.means(k, j) = std::clamp((ones / scale + options_.smoothing) / most, least, 1.0 - least);
-  }
-
   void start_by_kmeans(Run& run, std::uint64_t seed, const std::function<bool(double)>& proceed) {
     kmeans::Options clusters{.n_clusters = options_.n_components};
     clusters.init = kmeans::Init::kmeans_parallel;
     clusters.max_iter = 30;
     clusters.weights = options_.weights;
     clusters.seed = seed;
-    const FilledRows<T> filled(rows_.source, data_.frame.centre);
-    const FitRows<T> rows{options_.missing ? filled : rows_.source, rows_.weights,
-                          rows_.weight_scale};
-    kmeans::Steps<T, kmeans::CpuEngine<T>> steps(context_, plan_, rows, data_, clusters);
+    const FilledRows<T> filled(host_rows_, data_.frame.centre);
+    const RowSource<T>& whole = host_rows_;
+    const FitRows<T> rows{options_.missing ? filled : whole, rows_.weights, rows_.weight_scale};
+    kmeans::Steps<T, typename Engine::Clusters> steps(context_, plan_, rows, data_, clusters);
     const Observer observer = [&](const Progress& p) { return proceed(p.objective); };
     const LoopOptions loop{*clusters.max_iter, 1, seed, clusters.checkpoint};
     const kmeans::Model found =
         FitLoop(observer, loop, steps, Clock::now()).run("").run.model.model;
-    model_ = run.model;
-    model_.means = found.centroids;
+    Model& model = run.model;
+    model.means = found.centroids;
     for (std::int64_t k = 0; k < found.n_clusters(); ++k) {
       // One row more for each, so that none begins at 0.
       const double count = found.counts[index(k)];
-      model_.weights[index(k)] =
+      model.weights[index(k)] =
           (count + 1.0) / (total_weight_ + static_cast<double>(found.n_clusters()));
       for (std::int64_t j = 0; j < found.n_features(); ++j) {
         const double ones = std::clamp(found.centroids(k, j), 0.0, 1.0) * count;
-        set_mean(k, j, ones * rows_.weight_scale, count * rows_.weight_scale);
+        model.means(k, j) = smoothed_mean(options_, ones, count, found.centroids(k, j));
       }
     }
-    run.model = std::move(model_);
   }
 
   // Around the means of all rows, so that no mean begins at 0 or 1.
@@ -193,7 +162,7 @@ class Steps {
         kmeans::choose_rows(rows_.weights, rows_.source.rows(), seed, options_.n_components);
     Matrix<T> buffer(1, d);
     for (std::int64_t k = 0; k < means.rows(); ++k) {
-      const MatrixView<const T> row = rows_.source.read(chosen[index(k)], buffer.view());
+      const MatrixView<const T> row = host_rows_.read(chosen[index(k)], buffer.view());
       for (std::int64_t j = 0; j < d; ++j) {
         const double middle = std::clamp(data_.frame.centre[index(j)], 0.0, 1.0);
         double other = static_cast<double>(row(0, j));
@@ -210,34 +179,29 @@ class Steps {
 
   const Context& context_;
   const Plan& plan_;
-  const CpuBackend backend_;
   const FitRows<T>& rows_;
+  const HostRows<T> host_rows_;
   const DataSummary& data_;
   const Options& options_;
   const double total_weight_;
-  const Layout layout_;
-  CpuWorkspace<T> workspace_;
-  ExactSums sums_;
-  std::vector<double> values_;
-  Model model_;
+  Engine engine_;
 };
 
-}  // namespace
-
-template <class T>
-Fit fit(const Context& context, const RowSource<T>& rows, const Options& options) {
+template <class T, class Engine>
+Fit fit_on(const Context& context, const RowSource<T>& rows, const Options& options) {
   const Clock::time_point begin = Clock::now();
   const Plan plan = culatent::bernoulli_mixture::plan(context, rows, options);
-  const CpuBackend backend{context.threads(), plan.n_workers};
-  const DataSummary data = scan(context, backend, rows, options.weights,
-                                {options.missing, !options.checkpoint.path.empty()});
+  const DataSummary data = Engine::scan(context, plan, rows, options.weights,
+                                        {options.missing, !options.checkpoint.path.empty(), true});
   check_counting_rows(options.weights, rows.rows(), options.n_components, kComponents);
   const FitRows<T> fit_rows{rows, options.weights, data.weight_scale};
-  Steps<T> steps(context, plan, fit_rows, data, options);
+  Steps<T, Engine> steps(context, plan, fit_rows, data, options);
   const LoopOptions loop{options.max_iter, options.start.means.rows() > 0 ? 1 : options.n_init,
                          options.seed, options.checkpoint};
-  auto result =
-      FitLoop(context.options().observer, loop, steps, begin).run(identity_of(options, data));
+  const std::string arithmetic =
+      std::string(context.cuda() != nullptr ? "cuda" : "cpu") + (sizeof(T) == 8 ? " 64" : " 32");
+  auto result = FitLoop(context.options().observer, loop, steps, begin)
+                    .run(identity_of(arithmetic, options, data));
   Fit fit;
   fit.model = std::move(result.run.model);
   take_result(result, plan, fit);
@@ -248,6 +212,19 @@ Fit fit(const Context& context, const RowSource<T>& rows, const Options& options
   }
   warn_of_missing(data.n_missing, fit.warnings);
   return fit;
+}
+
+}  // namespace
+
+template <class T>
+Fit fit(const Context& context, const RowSource<T>& rows, const Options& options) {
+#ifdef CULATENT_HAS_CUDA
+  if (context.cuda() != nullptr) {
+    const ActiveDevice active(*context.cuda());
+    return fit_on<T, CudaEngine<T>>(context, rows, options);
+  }
+#endif
+  return fit_on<T, CpuEngine<T>>(context, rows, options);
 }
 
 template <class T>

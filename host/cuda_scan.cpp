@@ -31,7 +31,8 @@ class Scan {
         bad_cell_(device, 1, kWhat) {}
 
   template <class T>
-  void run(const CudaBackend& backend, const DeviceRows<T>& rows, ColumnScan& out) {
+  void run(const CudaBackend& backend, const DeviceRows<T>& rows, bool weightless,
+           ColumnScan& out) {
     const std::int64_t none = -1;
     minimum_.upload(out.minimum.data(), minimum_.size());
     maximum_.upload(out.maximum.data(), maximum_.size());
@@ -44,7 +45,7 @@ class Scan {
     for (std::int64_t at = 0; at < rows.n_rows; at += wave_blocks_ * kBlockRows) {
       const std::int64_t count = std::min(wave_blocks_ * kBlockRows, rows.n_rows - at);
       scan_columns(backend, rows.data + at * rows.stride, count, d, rows.stride,
-                   rows.weights != nullptr ? rows.weights + at : nullptr, records);
+                   rows.weights != nullptr ? rows.weights + at : nullptr, records, weightless);
       merge_scans(backend, records, (count + kBlockRows - 1) / kBlockRows, d, at, totals);
     }
     std::vector<DeviceSum> bins(static_cast<std::size_t>(total_.size()));
@@ -84,7 +85,7 @@ std::int64_t cuda_scan_bytes(std::int64_t n_features) {
 
 template <class T>
 ColumnScan cuda_scan_columns(const Context& context, const CudaBackend& backend,
-                             const FitRows<T>& rows, std::int64_t device_budget) {
+                             const FitRows<T>& rows, std::int64_t device_budget, bool weightless) {
   const std::int64_t d = rows.source.cols();
   ColumnScan scan(d);
   if (rows.source.space() == MemorySpace::host) {
@@ -93,8 +94,9 @@ ColumnScan cuda_scan_columns(const Context& context, const CudaBackend& backend,
     for (int worker = 0; worker < host.n_workers; ++worker) {
       buffers.emplace_back(rows.source.in_place() ? 0 : kBlockRows, d);
     }
-    row_pass(context, Communicator(), rows, scan.sums,
-             [&](const RowChunk<T>& chunk) { scan_columns(host, buffers, chunk, false, scan); });
+    row_pass(context, Communicator(), rows, scan.sums, [&](const RowChunk<T>& chunk) {
+      scan_columns(host, buffers, chunk, false, scan, weightless);
+    });
     return scan;
   }
   const auto shape =
@@ -103,7 +105,7 @@ ColumnScan cuda_scan_columns(const Context& context, const CudaBackend& backend,
   const std::int64_t n_blocks = (rows.source.rows() + kBlockRows - 1) / kBlockRows;
   Scan on_device(backend.device, n_blocks, d, device_budget - shape.device_bytes);
   feed.for_each_chunk([&](const DeviceRows<T>& all, std::int64_t) {
-    on_device.run(backend, all, scan);
+    on_device.run(backend, all, weightless, scan);
     if (scan.bad_row < 0) return;
     T value{};
     backend.device.to_host(&value, all.data + scan.bad_row * all.stride + scan.bad_column,
@@ -121,7 +123,8 @@ DataSummary cuda_scan(const Context& context, const CudaBackend& backend, const 
     return scan(context, CpuBackend{backend.threads, backend.n_workers}, rows, weights, options);
   }
   const FitRows<T> fit_rows{rows, weights, weight_scale(weights, rows.rows())};
-  const ColumnScan columns = cuda_scan_columns(context, backend, fit_rows, device_budget);
+  const ColumnScan columns =
+      cuda_scan_columns(context, backend, fit_rows, device_budget, options.weightless);
   std::vector<double> seen = columns.minimum;
   seen.insert(seen.end(), columns.maximum.begin(), columns.maximum.end());
   for (std::int64_t i = 0; i < columns.sums.size(); ++i) seen.push_back(columns.sums.value(i));
@@ -131,7 +134,7 @@ DataSummary cuda_scan(const Context& context, const CudaBackend& backend, const 
 
 #define CULATENT_INSTANTIATE(T)                                                                \
   template ColumnScan cuda_scan_columns(const Context&, const CudaBackend&, const FitRows<T>&, \
-                                        std::int64_t);                                         \
+                                        std::int64_t, bool);                                   \
   template DataSummary cuda_scan(const Context&, const CudaBackend&, const RowSource<T>&,      \
                                  std::span<const double>, const ScanOptions&, std::int64_t);
 CULATENT_INSTANTIATE(float)

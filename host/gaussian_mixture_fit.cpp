@@ -96,7 +96,7 @@ Fit fit_on(const Context& context, const RowSource<T>& rows, const Options& opti
   const Clock::time_point begin = Clock::now();
   const Plan plan = culatent::gaussian_mixture::plan(context, rows, options);
   const DataSummary data = Engine::scan(context, plan, rows, options.weights,
-                                        {options.missing, !options.checkpoint.path.empty()});
+                                        {options.missing, !options.checkpoint.path.empty(), true});
   check_counting_rows(options.weights, rows.rows(), options.n_components, kComponents);
   const FitRows<T> fit_rows{rows, options.weights, data.weight_scale};
   Steps<T, Engine> steps(context, plan, fit_rows, data.frame, options);

@@ -158,7 +158,7 @@ DataSummary scan(const Context& context, const CpuBackend& backend, const RowSou
   const RowSource<T>& source = options.fingerprint ? fingerprinted : rows;
   const FitRows<T> fit_rows{source, weights, scale};
   row_pass(context, Communicator(), fit_rows, columns.sums, [&](const RowChunk<T>& chunk) {
-    scan_columns(backend, buffers, chunk, options.missing, columns);
+    scan_columns(backend, buffers, chunk, options.missing, columns, options.weightless);
   });
   return summarise<T>(columns, weights, rows.rows(), fingerprinted.hash(), options);
 }

@@ -22,6 +22,9 @@ struct DataSummary {
 struct ScanOptions {
   bool missing = false;
   bool fingerprint = false;  ///< hash the values
+  /// Rows of weight 0 count in the ranges: for methods that multiply what they compute of such rows
+  /// by 0, where it must be finite. Otherwise these may lie anywhere.
+  bool weightless = false;
 };
 
 /// What a look at all rows means: their frame, or a data_error that names what is wrong.

@@ -21,10 +21,11 @@ struct ColumnScan {
   std::int64_t n_missing = 0;  ///< NaN where they are allowed
 };
 
-/// Adds the chunk to `scan`. With `missing` a NaN is not bad, an infinity is.
+/// Adds the chunk to `scan`. With `missing` a NaN is not bad, an infinity is. `weightless`: rows of
+/// weight 0 count in the ranges.
 ///   bytes: N D sizeof(T)
 template <class T>
 void scan_columns(const CpuBackend& backend, std::vector<Matrix<T>>& buffers,
-                  const RowChunk<T>& chunk, bool missing, ColumnScan& scan);
+                  const RowChunk<T>& chunk, bool missing, ColumnScan& scan, bool weightless = true);
 
 }  // namespace culatent

@@ -36,7 +36,7 @@ bool all_finite(const T* row, std::size_t d) {
 
 template <class T>
 void scan_row(const T* row, std::size_t d, double weight, std::int64_t index, bool missing,
-              BlockScan<T>& s) {
+              bool ranges, BlockScan<T>& s) {
   const bool finite = all_finite(row, d);
   for (std::size_t j = 0; j < d; ++j) {
     if (!finite && !std::isfinite(row[j])) {
@@ -49,8 +49,10 @@ void scan_row(const T* row, std::size_t d, double weight, std::int64_t index, bo
       }
       continue;
     }
-    s.low[j] = std::min(s.low[j], row[j]);
-    s.high[j] = std::max(s.high[j], row[j]);
+    if (ranges) {
+      s.low[j] = std::min(s.low[j], row[j]);
+      s.high[j] = std::max(s.high[j], row[j]);
+    }
     s.sums[j] += weight * static_cast<double>(row[j]);
     s.sums[d + j] += weight;
   }
@@ -65,7 +67,7 @@ ColumnScan::ColumnScan(std::int64_t n_features)
 
 template <class T>
 void scan_columns(const CpuBackend& backend, std::vector<Matrix<T>>& buffers,
-                  const RowChunk<T>& chunk, bool missing, ColumnScan& scan) {
+                  const RowChunk<T>& chunk, bool missing, ColumnScan& scan, bool weightless) {
   const auto d = static_cast<std::size_t>(chunk.source.cols());
   std::mutex mutex;
   cpu::for_each_block(
@@ -73,7 +75,9 @@ void scan_columns(const CpuBackend& backend, std::vector<Matrix<T>>& buffers,
       [&](MatrixView<const T> rows, std::int64_t first, int) {
         BlockScan<T> block(d);
         for (std::int64_t i = 0; i < rows.rows; ++i) {
-          scan_row(rows.row(i), d, chunk.weight(first + i), first + i, missing, block);
+          const double weight = chunk.weight(first + i);
+          const bool ranges = weightless || weight != 0.0;
+          scan_row(rows.row(i), d, weight, first + i, missing, ranges, block);
         }
         scan.sums.add(block.sums);
         const std::lock_guard lock(mutex);
@@ -91,8 +95,8 @@ void scan_columns(const CpuBackend& backend, std::vector<Matrix<T>>& buffers,
 }
 
 template void scan_columns(const CpuBackend&, std::vector<Matrix<float>>&, const RowChunk<float>&,
-                           bool, ColumnScan&);
+                           bool, ColumnScan&, bool);
 template void scan_columns(const CpuBackend&, std::vector<Matrix<double>>&, const RowChunk<double>&,
-                           bool, ColumnScan&);
+                           bool, ColumnScan&, bool);
 
 }  // namespace culatent

@@ -31,6 +31,7 @@ struct ScanInput {
   std::int64_t stride = 0;
   int columns = 1;
   std::int64_t chunks = 1;  // of columns
+  bool weightless = true;   // rows of weight 0 count in the ranges
 };
 
 // What a thread, or several, saw of a column.
@@ -74,8 +75,9 @@ __global__ void __launch_bounds__(kThreads) scan_kernel(ScanInput<T> input, Devi
           input.weights != nullptr ? static_cast<double>(input.weights[first + row]) : 1.0;
       const bool finite = isfinite(value);
       if (!finite && bad_row < 0) bad_row = row;
-      share.minimum = finite ? min(share.minimum, value) : share.minimum;
-      share.maximum = finite ? max(share.maximum, value) : share.maximum;
+      const bool ranges = finite && (input.weightless || weight != 0.0);
+      share.minimum = ranges ? min(share.minimum, value) : share.minimum;
+      share.maximum = ranges ? max(share.maximum, value) : share.maximum;
       share.sum += finite ? weight * value : 0.0;
       share.weight += finite ? weight : 0.0;
     }
@@ -163,7 +165,7 @@ unsigned grid(std::int64_t blocks) { return static_cast<unsigned>(blocks); }
 template <class T>
 void scan_columns(const CudaBackend& backend, const T* rows, std::int64_t n_rows,
                   std::int64_t n_features, std::int64_t stride, const T* weights,
-                  const DeviceScan& out) {
+                  const DeviceScan& out, bool weightless) {
   if (n_rows == 0) return;
   CUstream_st* stream = backend.device.stream();
   const std::int64_t n_blocks = div_up(n_rows, kBlockRows);
@@ -172,8 +174,9 @@ void scan_columns(const CudaBackend& backend, const T* rows, std::int64_t n_rows
   const std::int64_t chunks = div_up<std::int64_t>(n_features, columns);
   device::launch(clear_kernel, grid(div_up<std::int64_t>(n_blocks, kThreads)), kThreads, 0, stream,
                  n_blocks, out.bad_cell);
-  device::launch(scan_kernel<T>, grid(n_blocks * chunks), kThreads, 0, stream,
-                 ScanInput<T>{rows, weights, n_rows, n_features, stride, columns, chunks}, out);
+  device::launch(
+      scan_kernel<T>, grid(n_blocks * chunks), kThreads, 0, stream,
+      ScanInput<T>{rows, weights, n_rows, n_features, stride, columns, chunks, weightless}, out);
 }
 
 void merge_scans(const CudaBackend& backend, const DeviceScan& records, std::int64_t n_blocks,
@@ -196,9 +199,9 @@ void gather_rows(const CudaBackend& backend, const T* rows, std::int64_t stride,
 }
 
 template void scan_columns(const CudaBackend&, const float*, std::int64_t, std::int64_t,
-                           std::int64_t, const float*, const DeviceScan&);
+                           std::int64_t, const float*, const DeviceScan&, bool);
 template void scan_columns(const CudaBackend&, const double*, std::int64_t, std::int64_t,
-                           std::int64_t, const double*, const DeviceScan&);
+                           std::int64_t, const double*, const DeviceScan&, bool);
 template void gather_rows(const CudaBackend&, const float*, std::int64_t, std::int64_t,
                           const std::int64_t*, std::int64_t, float*);
 template void gather_rows(const CudaBackend&, const double*, std::int64_t, std::int64_t,

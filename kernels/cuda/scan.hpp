@@ -17,11 +17,11 @@ struct DeviceScan {
   std::int64_t* bad_cell = nullptr;  // [n_blocks] row * D + column within the block, −1: none
 };
 
-/// `weights` null: all 1.
+/// `weights` null: all 1. `weightless`: rows of weight 0 count in the ranges.
 template <class T>
 void scan_columns(const CudaBackend& backend, const T* rows, std::int64_t n_rows,
                   std::int64_t n_features, std::int64_t stride, const T* weights,
-                  const DeviceScan& out);
+                  const DeviceScan& out, bool weightless = true);
 
 /// What the blocks of a scan tell together.
 struct DeviceScanTotals {

@@ -70,6 +70,19 @@ TEST(Scan, CentresOnWeightedMeans) {
   EXPECT_NEAR(summary.total_weight, 4.0 * summary.weight_scale, 8 * DBL_EPSILON);
 }
 
+TEST(Scan, LetsRowsOfWeightZeroLieAnywhereUnlessAsked) {
+  Matrix<double> rows(3, 1);
+  rows(0, 0) = 1.0;
+  rows(1, 0) = 2.0;
+  rows(2, 0) = 1e30;
+  const std::vector<double> weights = {1.0, 1.0, 0.0};
+  EXPECT_EQ(scan_matrix(rows, {}, weights).frame.scale[0], 2.0);  // 1 / the farthest, 0.5
+  EXPECT_LT(scan_matrix(rows, {.weightless = true}, weights).frame.scale[0], 1e-29);
+  // Bad values are bad in any row.
+  rows(2, 0) = HUGE_VAL;
+  expect_contains(error_of<data_error>([&] { scan_matrix(rows, {}, weights); }), "row 2");
+}
+
 TEST(Scan, NamesTheFirstBadRowAndColumn) {
   for (const int n_threads : {1, 3}) {
     Matrix<double> rows = noise(9000, 4);

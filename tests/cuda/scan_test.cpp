@@ -63,7 +63,7 @@ struct Scanned {
 class Scan : public CudaTest {
  protected:
   template <class T>
-  Scanned scan(const Rows<T>& rows, const std::vector<T>& weights) {
+  Scanned scan(const Rows<T>& rows, const std::vector<T>& weights, bool weightless = true) {
     const std::int64_t blocks = (rows.n + kBlockRows - 1) / kBlockRows;
     const auto device_rows = to_device(rows.values);
     const auto device_weights = to_device(weights);
@@ -73,7 +73,7 @@ class Scan : public CudaTest {
     auto bad_cell = to_device(std::vector<std::int64_t>(at(blocks + kMargin), 77));
     scan_columns(backend(), device_rows.data() + 1, rows.n, rows.d, rows.stride,
                  weights.empty() ? nullptr : device_weights.data(),
-                 {minimum.data(), maximum.data(), sums.data(), bad_cell.data()});
+                 {minimum.data(), maximum.data(), sums.data(), bad_cell.data()}, weightless);
     Scanned found{to_host(minimum), to_host(maximum), to_host(sums), to_host(bad_cell)};
     for (auto* values : {&found.minimum, &found.maximum, &found.sums}) {
       for (std::int64_t i = 0; i < kMargin; ++i) {
@@ -91,7 +91,7 @@ class Scan : public CudaTest {
   // A block's record from loops over its cells.
   template <class T>
   static void expect_block(const Rows<T>& rows, const std::vector<T>& weights, std::int64_t block,
-                           const Scanned& found) {
+                           const Scanned& found, bool weightless) {
     const std::int64_t first = block * kBlockRows, d = rows.d;
     const std::int64_t end = std::min(first + kBlockRows, rows.n);
     std::int64_t bad_cell = -1;
@@ -107,9 +107,11 @@ class Scan : public CudaTest {
       for (std::int64_t i = first; i < end; ++i) {
         const auto value = static_cast<double>(rows(i, j));
         if (!std::isfinite(value)) continue;
-        low = std::min(low, value);
-        high = std::max(high, value);
         const Real share = weights.empty() ? Real{1} : static_cast<Real>(weights[at(i)]);
+        if (weightless || share != 0) {
+          low = std::min(low, value);
+          high = std::max(high, value);
+        }
         sum += share * value;
         size += std::abs(share * value);
         weight += share;
@@ -126,9 +128,11 @@ class Scan : public CudaTest {
   template <class T>
   void expect_records(const Rows<T>& rows, const std::vector<T>& weights) {
     SCOPED_TRACE(std::to_string(rows.n) + " x " + std::to_string(rows.d));
-    const Scanned found = scan(rows, weights);
-    for (std::int64_t block = 0; block * kBlockRows < rows.n; ++block) {
-      expect_block(rows, weights, block, found);
+    for (const bool weightless : {true, false}) {
+      const Scanned found = scan(rows, weights, weightless);
+      for (std::int64_t block = 0; block * kBlockRows < rows.n; ++block) {
+        expect_block(rows, weights, block, found, weightless);
+      }
     }
   }
 };
