@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "culatent/error.hpp"
 #include "host/model_file.hpp"
@@ -136,13 +137,16 @@ FixedPoint fixed_point(const Coordinates& coordinates, std::int64_t n_rows, bool
 template <class T>
 Matrix<T> to_coordinates(const Matrix<double>& centroids, const Coordinates& coordinates) {
   const Frame& frame = coordinates.frame;
+  // A given start may lie where T has no numbers, or none whose squares it has; it is as far from
+  // all rows here.
+  const double most = std::ldexp(1.0, std::numeric_limits<T>::max_exponent / 2 - 4);
   Matrix<T> result(centroids.rows(), centroids.cols());
   for (std::int64_t k = 0; k < centroids.rows(); ++k) {
     for (std::int64_t j = 0; j < centroids.cols(); ++j) {
       const double value = coordinates.unit_length
                                ? centroids(k, j)
                                : (centroids(k, j) - frame.centre[index(j)]) * frame.scale[index(j)];
-      result(k, j) = static_cast<T>(value);
+      result(k, j) = static_cast<T>(std::clamp(value, -most, most));
     }
   }
   return result;

@@ -8,6 +8,7 @@
 #include "host/exact_sums.hpp"
 #include "host/fixed_sums.hpp"
 #include "kernels/backend.hpp"
+#include "kernels/kmeans_rounding.hpp"
 
 /// The steps of k-means (METHODS: K-means), in the coordinates of a Frame. K clusters, D features.
 namespace culatent::kmeans {
@@ -124,9 +125,10 @@ struct CpuAssignment {
   void set_centroids(const Coordinates& coordinates, const Matrix<T>& centroids);
 
   Matrix<T> centroids;
-  std::vector<T> packed;   // in groups, see kernels/cpu/nearest.hpp
-  std::vector<T> offsets;  // −|c|² / 2
-  T longest{};             // max |c|
+  std::vector<T> packed;   // in groups, see kernels/cpu/nearest.hpp; 0 for those left out
+  std::vector<T> offsets;  // −|c|² / 2; the lowest number for those left out
+  T longest{};             // max |c| of the others
+  T beyond{};              // far_beyond(): longer ones are left out of the screen
   T scale{};               // x' = x * scale − shift
   std::vector<T> shift;
 
@@ -143,16 +145,18 @@ struct CpuAssignment {
 
 /// Gives the chunk's rows the label of the nearest centroid (lowest index on ties) and adds their
 /// statistics. Scores x · c − |c|² / 2 in T find the two nearest; where these are closer than
-/// rounding errors, differences in double decide. No N x K matrix. `labels` (null: moves are not
-/// counted) holds those of the pass before.
+/// rounding errors, or a far centroid may be nearer (kernels/kmeans_rounding.hpp), differences in
+/// double decide. No N x K matrix. `labels` (null: moves are not counted) holds those of the pass
+/// before.
 ///   flops: 2 N K D + 5 N D     bytes: N D sizeof(T), twice (the second time from the cache)
 template <class T>
 void assign(const CpuBackend& backend, CpuAssignment<T>& assignment, const RowChunk<T>& chunk,
             const Coordinates& coordinates, const FixedPoint& fixed, Labels* labels,
             Statistics& statistics);
 
-/// least[row] = min(least[row], |x' − c|²) over the candidates [count, D]; `least` has all rows of
-/// the source, `potentials` receives sum w least of every block of kBlockRows of them.
+/// least[row] = min(least[row], |x' − c|²) over the candidates [count, D]; 0 for rows without
+/// weight, which may lie anywhere. `least` has all rows of the source, `potentials` receives sum w
+/// least of every block of kBlockRows of them.
 ///   flops: 3 N D count
 template <class T>
 void lower_distances(const CpuBackend& backend, CpuAssignment<T>& assignment,

@@ -82,64 +82,6 @@ void Statistics::clear() {
 }
 
 template <class T>
-CpuAssignment<T>::CpuAssignment(const CpuBackend& backend, std::int64_t n_clusters,
-                                std::int64_t n_features, bool in_place, const FixedPoint* fixed)
-    : centroids(n_clusters, n_features),
-      packed(static_cast<std::size_t>(groups(n_clusters) * kCentreGroup * n_features)),
-      offsets(static_cast<std::size_t>(groups(n_clusters) * kCentreGroup)),
-      workers(static_cast<std::size_t>(backend.n_workers)) {
-  const std::int64_t sums = fixed == nullptr ? 0 : fixed->n_limbs * n_clusters * fixed->n_columns();
-  for (Worker& w : workers) {
-    if (!in_place) w.block = Matrix<T>(kBlockRows, n_features);
-    w.x = Matrix<T>(n_features, kTileStride);
-    w.best.resize(kTileRows);
-    w.second.resize(kTileRows);
-    w.norm.resize(kTileRows);
-    w.factor.assign(kTileRows, T{1});
-    w.label.resize(kTileRows);
-    w.sums.resize(static_cast<std::size_t>(sums));
-  }
-}
-
-template <class T>
-std::int64_t CpuAssignment<T>::bytes(std::int64_t n_clusters, std::int64_t n_features,
-                                     bool in_place, int n_workers, int n_limbs) {
-  const auto size = static_cast<std::int64_t>(sizeof(T));
-  const std::int64_t padded = groups(n_clusters) * kCentreGroup;
-  const std::int64_t shared = size * (checked_product(n_clusters + padded, n_features) + padded);
-  const std::int64_t worker = checked_product(size * (in_place ? 0 : kBlockRows), n_features) +
-                              checked_product(size * kTileStride, n_features) +
-                              kTileRows * (4 * size + 4) +
-                              checked_product(8 * n_limbs * n_clusters, n_features + 1);
-  return shared + n_workers * worker;
-}
-
-template <class T>
-void CpuAssignment<T>::set_centroids(const Coordinates& coordinates, const Matrix<T>& values) {
-  centroids = values;
-  scale = static_cast<T>(coordinates.frame.scale.front());
-  shift.clear();
-  for (const double centre : coordinates.frame.centre) {
-    shift.push_back(static_cast<T>(centre) * scale);
-  }
-  const std::int64_t d = values.cols();
-  longest = T{0};
-  for (std::int64_t k = 0; k < groups(values.rows()) * kCentreGroup; ++k) {
-    T* group = packed.data() + k / kCentreGroup * d * kCentreGroup + k % kCentreGroup;
-    double square = 0.0;
-    for (std::int64_t j = 0; j < d; ++j) {
-      const T value = k < values.rows() ? values(k, j) : T{0};
-      group[j * kCentreGroup] = value;
-      square += static_cast<double>(value) * static_cast<double>(value);
-    }
-    const bool real = k < values.rows();
-    offsets[static_cast<std::size_t>(k)] =
-        real ? static_cast<T>(-0.5 * square) : std::numeric_limits<T>::lowest();
-    longest = std::max(longest, static_cast<T>(std::sqrt(square)));
-  }
-}
-
-template <class T>
 void assign(const CpuBackend& backend, CpuAssignment<T>& a, const RowChunk<T>& chunk,
             const Coordinates& coordinates, const FixedPoint& fixed, Labels* labels,
             Statistics& statistics) {
@@ -190,7 +132,6 @@ void assign(const CpuBackend& backend, CpuAssignment<T>& a, const RowChunk<T>& c
 }
 
 #define CULATENT_INSTANTIATE(T)                                                  \
-  template struct CpuAssignment<T>;                                              \
   template void assign(const CpuBackend&, CpuAssignment<T>&, const RowChunk<T>&, \
                        const Coordinates&, const FixedPoint&, Labels*, Statistics&);
 CULATENT_INSTANTIATE(float)

@@ -47,13 +47,15 @@ std::int64_t label_tile(const CpuAssignment<T>& a, const Tile<T>& tile,
   culatent::cpu::two_best(w.x.data(), d, a.packed.data(), a.offsets.data(), groups(k), active,
                           w.best.data(), w.second.data(), w.label.data());
   if (k == 1) return 0;
-  // A score is D + 1 roundings of partial sums below |x| |c| + |c|² / 2.
-  const T slack = static_cast<T>(2 * (d + 2)) * std::numeric_limits<T>::epsilon() / 2;
+  const T slack = score_slack<T>(d);
+  const bool some_far = a.beyond < std::numeric_limits<T>::infinity();
   std::int64_t n_refined = 0;
   for (std::int64_t i = 0; i < tile.rows.rows; ++i) {
     const auto r = static_cast<std::size_t>(i);
-    const T error = slack * a.longest * (w.norm[r] + a.longest / 2);
-    if (w.best[r] - w.second[r] > error) continue;
+    if (truly_apart(w.best[r], w.second[r], w.norm[r], a.longest, slack) &&
+        (!some_far || beats_far(w.best[r], w.norm[r], a.beyond, slack))) {
+      continue;
+    }
     w.label[r] = look_again(a.centroids, w.x, i);
     ++n_refined;
   }

@@ -36,19 +36,19 @@ std::int64_t find_nearest(const CpuBackend& backend, CpuAssignment<T>& a, const 
             distance += delta * delta;
           }
           distance *= static_cast<double>(unit) * static_cast<double>(unit);
-          sum += chunk.weight(tile.first + i) * distance;
+          const double weight = chunk.weight(tile.first + i);
+          if (weight != 0.0) sum += weight * distance;  // others may lie anywhere
           if (out.squared_distances != nullptr) {
             out.squared_distances[row] = static_cast<T>(distance);
           }
         }
         if (out.distances.data == nullptr) return;
         const auto active = static_cast<int>(culatent::cpu::round_up(tile.rows.rows, 32));
-        std::vector<T> norms(kTileStride);
         for (std::int64_t k = 0; k < a.centroids.rows(); ++k) {
-          culatent::cpu::norms(w.x.data(), d, &a.centroids(k, 0), 1, active, norms.data());
+          culatent::cpu::norms(w.x.data(), d, &a.centroids(k, 0), 1, active, w.best.data());
           for (std::int64_t i = 0; i < tile.rows.rows; ++i) {
             out.distances(tile.first + i - chunk.first, k) =
-                std::sqrt(norms[static_cast<std::size_t>(i)]) * unit;
+                std::sqrt(w.best[static_cast<std::size_t>(i)]) * unit;
           }
         }
       },

@@ -31,6 +31,9 @@ void lower_distances(const CpuBackend& backend, CpuAssignment<T>& a, const RowCh
             lowest[i] = std::min(lowest[i], w.best[static_cast<std::size_t>(i)]);
           }
         }
+        for (std::int64_t i = 0; i < tile.rows.rows; ++i) {
+          if (chunk.weight(tile.first + i) == 0.0) lowest[i] = T{0};
+        }
       },
       [&](Worker<T>&, std::int64_t first) {
         const std::int64_t end = std::min(first + kBlockRows, chunk.source.rows());

@@ -23,18 +23,23 @@ struct Tile {
   std::int64_t first;  // row of the source
 };
 
-/// |x'| of every row in w.norm; with `unit_length` the rows are divided by their length.
+/// |x'| of every row in w.norm; with `unit_length` the first `count` rows are divided by it.
 template <class T>
-void measure(std::int64_t d, bool unit_length, Worker<T>& w) {
+void measure(std::int64_t count, std::int64_t d, bool unit_length, Worker<T>& w) {
   std::fill(w.norm.begin(), w.norm.end(), T{0});
   for (std::int64_t j = 0; j < d; ++j) {
     const T* x = &w.x(j, 0);
     for (std::size_t i = 0; i < kTileRows; ++i) w.norm[i] += x[i] * x[i];
   }
-  for (std::size_t i = 0; i < kTileRows; ++i) w.norm[i] = std::sqrt(w.norm[i]);
-  if (!unit_length) return;
-  for (std::size_t i = 0; i < kTileRows; ++i) {
-    w.factor[i] = w.norm[i] > T{0} ? T{1} / w.norm[i] : T{0};
+  if (!unit_length) {
+    for (std::size_t i = 0; i < kTileRows; ++i) w.norm[i] = std::sqrt(w.norm[i]);
+    return;
+  }
+  for (std::int64_t row = 0; row < count; ++row) {
+    const auto i = static_cast<std::size_t>(row);
+    const bool small = w.norm[i] < kSmallSquare<T>;
+    w.factor[i] = small ? unit_factor<T>(d, [&](std::int64_t j) { return w.x(j, row); })
+                        : T{1} / std::sqrt(w.norm[i]);
     w.norm[i] = T{1};
   }
   for (std::int64_t j = 0; j < d; ++j) {
@@ -47,7 +52,7 @@ void measure(std::int64_t d, bool unit_length, Worker<T>& w) {
 template <class T>
 void stage_rows(const Tile<T>& tile, const Coordinates& coordinates, Worker<T>& w) {
   culatent::cpu::stage(tile.rows, coordinates.frame, w.x.data());
-  measure<T>(tile.rows.cols, coordinates.unit_length, w);
+  measure<T>(tile.rows.rows, tile.rows.cols, coordinates.unit_length, w);
 }
 
 /// Calls visit(tile, worker) for every tile of the chunk's blocks, and after(worker, first row)

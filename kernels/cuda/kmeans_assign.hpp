@@ -1,9 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 
 #include "host/exact_sum_bins.hpp"
 #include "kernels/backend.hpp"
+#include "kernels/kmeans_rounding.hpp"
 
 /// The CUDA steps of k-means as a method: what kernels/kmeans.hpp has for the CPU, with the same
 /// labels and the same integer sums. Pointers are to device memory, calls are ordered on
@@ -29,14 +31,22 @@ CULATENT_HOST_DEVICE constexpr std::int64_t packed_clusters(std::int64_t n_clust
 }
 
 /// Centroids (or candidates) in the coordinates; the caller's memory, of which prepare_centroids()
-/// fills all but `values`.
+/// fills packed, offsets and longest.
+///
+/// Centroids longer than `beyond` are left out of every screen by scores: their offset is the
+/// lowest number, which no row's score rises above. A screen has therefore found the nearest
+/// centroid only where its best score also passes beats_far() (kernels/kmeans_rounding.hpp); other
+/// rows are in doubt, and a second look at all centroids decides. `packed` and `values` hold all of
+/// them.
 template <class T>
 struct DeviceCentroids {
   const T* values = nullptr;  // [K, D]
   std::int64_t n_clusters = 0;
-  T* packed = nullptr;   // [D, packed_clusters(K)] the transpose, then 0
-  T* offsets = nullptr;  // [packed_clusters(K)] −|c|² / 2, then the lowest number
-  T* longest = nullptr;  // max |c|
+  T* packed = nullptr;  // [D, packed_clusters(K)] the transpose, then 0
+  T* offsets =
+      nullptr;  // [packed_clusters(K)] −|c|² / 2, then, and for far ones, the lowest number
+  T* longest = nullptr;                           // max |c| of those not left out
+  T beyond = std::numeric_limits<T>::infinity();  // far_beyond() of `values`; infinity: all are in
 };
 
 /// What passes add up. `kNoRow` in zero_row and 0 elsewhere to begin with.
@@ -66,15 +76,17 @@ void prepare_centroids(const CudaBackend& backend, std::int64_t n_features,
 
 /// factors[i] = 1 / |x'_i|, 0 where there is no direction; `rows` without factors. Rows are counted
 /// from `first_row` in counters->zero_row (`counters` null: not wanted). The length is summed
-/// feature by feature with one rounding each, as on the CPU, so that x' has the same bits.
+/// feature by feature with one rounding each, as on the CPU, so that x' has the same bits; that of
+/// rows whose squares vanish by unit_factor(), one thread a row.
 ///   flops: 2 N D     bytes: N D sizeof(T)
 template <class T>
 void unit_factors(const CudaBackend& backend, const ClusterRows<T>& rows, std::int64_t first_row,
                   T* factors, PassCounters* counters);
 
 /// labels[i] = the centroid nearest to x'_i, the lowest of several. Scores x' · c − |c|² / 2 in T
-/// find the two nearest; where these are closer than rounding errors, differences in double decide,
-/// in the CPU's order of additions. `counters` (null: not wanted, and labels may hold anything)
+/// find the two nearest; where these are closer than rounding errors, or one beyond
+/// DeviceCentroids::beyond may be nearer, differences in double decide, in the CPU's order of
+/// additions. `counters` (null: not wanted, and labels may hold anything)
 /// receives how many of the labels were others before.
 ///   flops: 2 N K D     bytes: N D sizeof(T), from L2 ceil(K / 128) times
 template <class T>
@@ -97,8 +109,9 @@ template <class T>
 void add_members(const CudaBackend& backend, const ClusterRows<T>& rows, const std::int32_t* labels,
                  const DeviceFixedPoint& fixed, std::int64_t n_clusters, std::int64_t* sums);
 
-/// least[i] = min(least[i], |x'_i − c|²) over the candidates. `potentials` receives sum w least of
-/// every block of kBlockRows rows, added in the order of the rows.
+/// least[i] = min(least[i], |x'_i − c|²) over the candidates; 0 for rows without weight, which may
+/// lie anywhere. `potentials` receives sum w least of every block of kBlockRows rows, added in the
+/// order of the rows.
 ///   flops: 3 N D K
 template <class T>
 void lower_distances(const CudaBackend& backend, const ClusterRows<T>& rows,

@@ -9,6 +9,8 @@ namespace {
 
 using device::div_up;
 
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
 // ---- nearest centroid ---------------------------------------------------------------------------
 //
 //   labels_i = argmax_k s_ik,   s_ik = x'_i · c_k − |c_k|² / 2
@@ -19,7 +21,9 @@ using device::div_up;
 //
 //   2 (D + 2) u max |c| (|x'| + max |c| / 2)
 //
-// is truly the nearest. Other rows are put on a list, in any order, and left to look_again_kernel.
+// is truly the nearest, unless a centroid that was left out for being far is nearer
+// (kernels/kmeans_rounding.hpp). Rows in doubt are put on a list, in any order, and left to
+// look_again_kernel.
 //   per candidate 5 instructions of comparison beside its D FMA
 
 template <class T>
@@ -120,6 +124,7 @@ __global__ void __launch_bounds__(kThreads, sizeof(T) == 8 || kOwn == 8 ? 1 : 2)
   __syncthreads();
 
   const T longest = *centroids.longest;
+  const bool some_far = static_cast<double>(centroids.beyond) < kInfinity;
   int moved = 0;
 #pragma unroll
   for (int r = 0; r < kOwnRows; ++r) {
@@ -127,8 +132,9 @@ __global__ void __launch_bounds__(kThreads, sizeof(T) == 8 || kOwn == 8 ? 1 : 2)
     const int at = Along<T, kOwnRows>::at(ty, r);
     const std::int64_t row = first_row + at;
     if (tx != 0 || row >= rows.n_rows) continue;
-    const T error = slack * longest * (norms[at] + longest / 2);
-    if (centroids.n_clusters == 1 || best[r].first - best[r].second > error) {
+    const bool apart = truly_apart(best[r].first, best[r].second, norms[at], longest, slack);
+    const bool nearer = !some_far || beats_far(best[r].first, norms[at], centroids.beyond, slack);
+    if (centroids.n_clusters == 1 || (apart && nearer)) {
       moved += put_label(rows, target, row, best[r].label) ? 1 : 0;
     } else {
       target.doubts.rows[atomicAdd(target.doubts.count, 1u)] = static_cast<std::uint32_t>(row);
@@ -150,7 +156,6 @@ __global__ void __launch_bounds__(kThreads, sizeof(T) == 8 || kOwn == 8 ? 1 : 2)
 
 constexpr int kLookWarps = 4;
 constexpr int kLookOwn = 4;
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 template <class T>
 __global__ void __launch_bounds__(32 * kLookWarps)
@@ -232,7 +237,7 @@ void nearest(const CudaBackend& backend, const ClusterRows<T>& rows,
   if (rows.n_rows == 0) return;
   backend.device.fill_zero(doubts.count, sizeof(*doubts.count));
   const Target target{labels, doubts, counters};
-  const T slack = static_cast<T>(2 * (rows.n_features + 2)) * std::numeric_limits<T>::epsilon() / 2;
+  const T slack = score_slack<T>(rows.n_features);
   launch_nearest<T, kMostOwn<T>>(backend, rows, centroids, slack, target);
   const std::int64_t most = div_up<std::int64_t>(rows.n_rows, kLookWarps);
   const std::int64_t enough = 16 * std::int64_t{backend.device.n_multiprocessors()};

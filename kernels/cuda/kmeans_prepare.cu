@@ -10,6 +10,8 @@ using device::div_up;
 //
 //   packed[j, k] = values[k, j],   offsets[k] = −|c_k|² / 2,   longest = max |c_k|
 //
+// but for centroids longer than `beyond`, whose offset is the lowest number.
+//
 // A block has 32 centroids, and goes through the features 32 at a time by way of a square in shared
 // memory, so that reads and writes are both side by side. Warp y adds up the squares of features y,
 // y + 8, … of lane x's centroid in double; 8 warps settle at the end.
@@ -54,16 +56,18 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
   for (int other = 1; other < kWarps; ++other) sum += partial[other][lane];
   const std::int64_t k = first_k + lane;
-  const bool real = k < centroids.n_clusters;
-  centroids.offsets[k] = real ? static_cast<T>(-0.5 * sum) : kLowest<T>;
+  const double length = sqrt(sum);
+  const bool screened = k < centroids.n_clusters && length <= static_cast<double>(centroids.beyond);
+  centroids.offsets[k] = screened ? static_cast<T>(-0.5 * sum) : kLowest<T>;
   // Not negative, so in the order of the bits.
-  if (real) raise_to(centroids.longest, static_cast<T>(sqrt(sum)));
+  if (screened) raise_to(centroids.longest, static_cast<T>(length));
 }
 
 // ---- unit_factors -------------------------------------------------------------------------------
 //
 // One block for kUnitRows rows, staged kSquare features at a time; then a thread a row adds up its
 // squares in the order of the features. As rows are read side by side, that order costs nothing.
+// Rows whose squares vanish, which are rare, are read by their thread alone.
 
 constexpr int kUnitRows = 128;
 
@@ -89,9 +93,11 @@ __global__ void __launch_bounds__(kUnitRows)
   }
   const std::int64_t row = first + thread;
   if (row >= rows.n_rows) return;
-  const T length = sqrt(square);
-  factors[row] = length > T{0} ? T{1} / length : T{0};
-  if (counters != nullptr && factors[row] == T{0} && weight_of(rows, row) != 0.0) {
+  const auto feature = [&](std::int64_t j) { return in_coordinates(rows, row, j); };
+  const T factor =
+      square < kSmallSquare<T> ? unit_factor<T>(rows.n_features, feature) : T{1} / sqrt(square);
+  factors[row] = factor;
+  if (counters != nullptr && factor == T{0} && weight_of(rows, row) != 0.0) {
     atomicMin(&counters->zero_row, static_cast<unsigned long long>(first_row + row));
   }
 }

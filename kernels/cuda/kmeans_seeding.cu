@@ -48,7 +48,9 @@ __global__ void __launch_bounds__(kThreads, 1)
       lowest[r] = other < lowest[r] ? other : lowest[r];
     }
     const std::int64_t row = first_row + Along<T, kOwnRows>::at(ty, r);
-    if (tx == 0 && row < rows.n_rows && lowest[r] < least[row]) least[row] = lowest[r];
+    if (tx != 0 || row >= rows.n_rows) continue;
+    if (weight_of(rows, row) == 0.0) lowest[r] = T{0};  // it may lie anywhere
+    if (lowest[r] < least[row]) least[row] = lowest[r];
   }
 }
 
@@ -65,9 +67,8 @@ __global__ void __launch_bounds__(kThreads)
   for (std::int64_t first = block * kBlockRows; first < end; first += 32) {
     const bool inside = first + lane < end;
     const double weight = inside ? weight_of(rows, first + lane) : 0.0;
-    // A row without weight may lie anywhere.
     const double product =
-        weight != 0.0 ? __dmul_rn(weight, static_cast<double>(least[first + lane])) : 0.0;
+        inside ? __dmul_rn(weight, static_cast<double>(least[first + lane])) : 0.0;
 #pragma unroll
     for (int i = 0; i < 32; ++i) {
       sum += __shfl_sync(device::kAllLanes, product, i);

@@ -250,7 +250,7 @@ TEST(KmeansModel, RefusesDeviceMemory) {
   view.space = MemorySpace::device;
   expect_contains(
       error_of<invalid_argument>([&] { kmeans::fit<double>(Context(), view, {.n_clusters = 2}); }),
-      "CPU");
+      "device memory");
 }
 
 TEST(KmeansModel, OrdersByCount) {

@@ -50,7 +50,8 @@ class KMeansNearest : public KMeansSteps {
     return found;
   }
 
-  // Rows whose best two scores, rounded after every feature, are closer than their errors may be.
+  // Rows whose best two scores, rounded after every feature, are closer than their errors may be,
+  // and those that a centroid which was left out may be near.
   template <class T>
   static unsigned long long n_doubted(const KMeansCase<T>& c) {
     std::vector<T> halves;
@@ -60,8 +61,9 @@ class KMeansNearest : public KMeansSteps {
       for (std::int64_t j = 0; j < c.d; ++j) {
         square += static_cast<Real>(c.centroids[at(k * c.d + j)]) * c.centroids[at(k * c.d + j)];
       }
-      halves.push_back(static_cast<T>(-square / 2));
-      longest = std::max(longest, static_cast<T>(std::sqrt(square)));
+      const bool screened = std::sqrt(square) <= static_cast<Real>(c.beyond);
+      halves.push_back(screened ? static_cast<T>(-square / 2) : std::numeric_limits<T>::lowest());
+      if (screened) longest = std::max(longest, static_cast<T>(std::sqrt(square)));
     }
     unsigned long long count = 0;
     for (std::int64_t i = 0; i < c.n && c.k > 1; ++i) {
@@ -76,9 +78,11 @@ class KMeansNearest : public KMeansSteps {
         }
       }
       std::partial_sort(scores.begin(), scores.begin() + 2, scores.end(), std::greater<>());
-      const T unit = std::numeric_limits<T>::epsilon() / 2;
-      const T error = static_cast<T>(2 * (c.d + 2)) * unit * longest * (norm + longest / 2);
-      count += scores[0] - scores[1] > error ? 0U : 1U;
+      const T slack = kmeans::score_slack<T>(c.d);
+      const bool apart = kmeans::truly_apart(scores[0], scores[1], norm, longest, slack);
+      const bool none_far = std::isinf(c.beyond);
+      const bool nearer = none_far || kmeans::beats_far(scores[0], norm, c.beyond, slack);
+      count += apart && nearer ? 0U : 1U;
     }
     return count;
   }
@@ -184,6 +188,49 @@ TEST_F(KMeansNearest, LeavesFewRowsInDoubt) {
   EXPECT_LE(expect_nearest(KMeansCase<float>(1000, 8, 16)).counters.n_refined, 10U);
 }
 
+// Two centroids far out, 7 opposite to 3. Rows lie along the way to both.
+template <class T>
+KMeansCase<T> with_far_centroids(std::int64_t n, std::int64_t d, std::int64_t k, double length) {
+  KMeansCase<T> c(n, d, k);
+  const auto far = static_cast<T>(length / std::sqrt(static_cast<double>(d)));
+  for (std::int64_t j = 0; j < d; ++j) {
+    c.centroids[at(3 * d + j)] = far;
+    c.centroids[at(7 * d + j)] = -2 * far;
+    for (std::int64_t i = 0; i < 40; ++i) {
+      c.put(i, j, static_cast<double>(far) * 0.05 * static_cast<double>(i));
+      c.put(40 + i, j, -static_cast<double>(far) * 0.05 * static_cast<double>(i));
+    }
+    // About as near to either: the bisector with the others, and to one side of it.
+    for (std::int64_t i = 80; i < 100; ++i) {
+      c.put(i, j, static_cast<double>(far) * (0.5 + 1e-6 * static_cast<double>(i - 90)));
+    }
+  }
+  c.beyond = static_cast<T>(0.99 * length);
+  return c;
+}
+
+TEST_F(KMeansNearest, LeavesFarCentroidsOutWithoutMissingOne) {
+  for (const double length : {300.0, 1e6}) {
+    for (const std::int64_t k : {16, 130}) {
+      const Assigned narrow = expect_nearest(with_far_centroids<float>(1000, 8, k, length));
+      EXPECT_GE(narrow.counters.n_refined, 20U);
+      EXPECT_LE(narrow.counters.n_refined, 150U);
+      const Assigned wide = expect_nearest(with_far_centroids<double>(300, 5, k, length));
+      EXPECT_LE(wide.counters.n_refined, 100U);
+    }
+  }
+  // All in the screen: there the long ones put nearly all rows in doubt.
+  KMeansCase<float> c = with_far_centroids<float>(1000, 8, 16, 1e6);
+  c.beyond = std::numeric_limits<float>::infinity();
+  EXPECT_GE(expect_nearest(c).counters.n_refined, 900U);
+}
+
+TEST_F(KMeansNearest, MayLeaveAllCentroidsOut) {
+  KMeansCase<float> c(200, 3, 9);
+  c.beyond = 1e-3F;
+  EXPECT_EQ(expect_nearest(c).counters.n_refined, 200U);
+}
+
 TEST_F(KMeansNearest, CountsWhatMovedAmongTheRefinedToo) {
   KMeansCase<float> c(130, 2, 4);
   std::fill(c.centroids.begin(), c.centroids.end(), 0.5F);
@@ -226,6 +273,37 @@ TEST_F(KMeansNearest, TakesRowsOfLengthOne) {
     expect_nearest(c);
     for (float& value : c.centroids) value = 0.5F + value * 0x1p-22F;  // so that some are in doubt
     expect_nearest(c);
+  }
+}
+
+// Squares of what is shorter than 1e-23 vanish in float.
+TEST_F(KMeansNearest, MeasuresRowsOfAnyLength) {
+  KMeansCase<float> c(300, 7, 5);
+  c.scale = 1.0F;
+  std::fill(c.offset.begin(), c.offset.end(), 0.0F);
+  Draws draws(12);
+  for (std::int64_t i = 0; i < c.n; ++i) {
+    const double length = std::pow(10.0, -37.0 * static_cast<double>(i) / 299.0);
+    for (std::int64_t j = 0; j < c.d; ++j) {
+      c.values[at(i * c.stride + j)] = static_cast<float>(length * draws.uniform(0.5, 1.0));
+    }
+  }
+  for (std::int64_t j = 0; j < c.d; ++j) c.values[at(5 * c.stride + j)] = 0x1p-127F;  // subnormal
+  PlacedCase<float> p = place(c);
+  const auto factors = blank<float>(c.n + kMargin);
+  const auto counters = to_device(std::vector<kmeans::PassCounters>(1));
+  kmeans::unit_factors(backend(), p.rows, 0, factors.data(), counters.data());
+  const std::vector<float> found = inside(factors);
+  EXPECT_EQ(found[5], 0.0F);
+  EXPECT_EQ(to_host(counters).front().zero_row, 5U);
+  const Real unit = static_cast<Real>(c.d + 4) * std::numeric_limits<float>::epsilon() / 2;
+  for (std::int64_t i = 0; i < c.n; ++i) {
+    if (i == 5) continue;
+    Real square = 0;
+    for (std::int64_t j = 0; j < c.d; ++j) {
+      square += static_cast<Real>(c.framed(i, j)) * static_cast<Real>(c.framed(i, j));
+    }
+    ASSERT_LE(std::abs(static_cast<Real>(found[at(i)]) * std::sqrt(square) - 1), unit) << i;
   }
 }
 

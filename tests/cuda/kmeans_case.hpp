@@ -79,7 +79,8 @@ struct KMeansCase {
   T scale{0.125};
   std::vector<T> values, offset, centroids;
   std::vector<double> weights;
-  std::vector<T> factors;  // of rows brought to length 1; empty: as they are
+  std::vector<T> factors;                         // of rows brought to length 1; empty: as they are
+  T beyond = std::numeric_limits<T>::infinity();  // longer centroids are left out of the screen
 };
 
 /// A case in device memory.
@@ -113,7 +114,8 @@ class KMeansSteps : public CudaTest {
               c.scale,
               p.offset.data(),
               c.factors.empty() ? nullptr : p.factors.data()};
-    p.centres = {p.centroids.data(), c.k, p.packed.data(), p.offsets.data(), p.longest.data()};
+    p.centres = {p.centroids.data(), c.k,     p.packed.data(), p.offsets.data(),
+                 p.longest.data(),   c.beyond};
     kmeans::prepare_centroids(backend(), c.d, p.centres);
     return p;
   }

@@ -11,12 +11,16 @@ class KMeansLikeTheCpu : public KMeansSteps {
   template <class T>
   void expect_same(KMeansCase<T> c, bool unit_length) {
     SCOPED_TRACE(c.name() + (unit_length ? ", unit length" : ""));
+    double largest = 16.0;
+    for (std::int64_t i = 0; i < c.n * c.d; ++i) {
+      largest = std::max(largest, std::abs(static_cast<double>(c.framed(i / c.d, i % c.d))));
+    }
     kmeans::Coordinates coordinates;
     coordinates.unit_length = unit_length;
     for (std::int64_t j = 0; j < c.d; ++j) {
       coordinates.frame.scale.push_back(static_cast<double>(c.scale));
       coordinates.frame.centre.push_back(-static_cast<double>(c.offset[at(j)] / c.scale));
-      coordinates.reach.push_back(unit_length ? 1.0 : 16.0);
+      coordinates.reach.push_back(unit_length ? 1.0 : std::exp2(std::ceil(std::log2(largest))));
     }
     std::vector<double> reach = coordinates.reach;
     reach.push_back(2.0);
@@ -41,6 +45,7 @@ class KMeansLikeTheCpu : public KMeansSteps {
     out.labels = labels.data();
     kmeans::find_nearest(cpu, assignment, chunk, coordinates, out, inertia);
 
+    c.beyond = assignment.beyond;
     PlacedCase<T> p = place(c);
     const auto counters = to_device(std::vector<kmeans::PassCounters>(1));
     const auto factors = blank<T>(c.n);
@@ -85,6 +90,44 @@ TEST_F(KMeansLikeTheCpu, HasItsLabelsAndSums) {
     expect_same(KMeansCase<double>(300, d, 7), false);
   }
   expect_same(KMeansCase<float>(500, 5, 130).weigh(), false);
+}
+
+TEST_F(KMeansLikeTheCpu, HasItsDoubtsAboutFarCentroids) {
+  const auto far_out = [](auto c, double length) {
+    using T = typename decltype(c.values)::value_type;
+    for (std::int64_t j = 0; j < c.d; ++j) {
+      c.centroids[at(3 * c.d + j)] = static_cast<T>(length);
+      for (std::int64_t i = 0; i < 40; ++i) {
+        c.put(i, j, length * static_cast<double>(i - 10) / 20.0);
+      }
+    }
+    return c;
+  };
+  for (const std::int64_t d : {1, 5, 33}) {
+    expect_same(far_out(KMeansCase<float>(1100, d, 7), 6.0), false);  // not left out
+    expect_same(far_out(KMeansCase<float>(1100, d, 7), 2000.0), false);
+    expect_same(far_out(KMeansCase<double>(300, d, 7), 1e8), false);
+  }
+}
+
+TEST_F(KMeansLikeTheCpu, HasItsLabelsOfShortRowsOfLengthOne) {
+  const auto short_rows = [](auto c, double shortest) {
+    using T = typename decltype(c.values)::value_type;
+    c.scale = T{1};
+    std::fill(c.offset.begin(), c.offset.end(), T{0});
+    for (std::int64_t i = 0; i < c.n; ++i) {
+      const double length = std::pow(shortest, static_cast<double>(i % 97) / 96.0);
+      for (std::int64_t j = 0; j < c.d; ++j) {
+        T& value = c.values[at(i * c.stride + j)];
+        value = static_cast<T>(static_cast<double>(value) * 0.01 * length);
+      }
+    }
+    return c;
+  };
+  for (const std::int64_t d : {2, 9}) {
+    expect_same(short_rows(KMeansCase<float>(600, d, 7), 1e-34), true);
+    expect_same(short_rows(KMeansCase<double>(300, d, 7), 1e-300), true);
+  }
 }
 
 TEST_F(KMeansLikeTheCpu, HasItsSumsWithAnyWeights) {
