@@ -94,6 +94,14 @@ void nearest(const CudaBackend& backend, const ClusterRows<T>& rows,
              const DeviceCentroids<T>& centroids, const DeviceDoubts& doubts, std::int32_t* labels,
              PassCounters* counters);
 
+/// What a screen ends with: the labels of the rows that are in doubt, by differences in double, and
+/// their count in counters->n_refined.
+///   flops: 3 K D in double a row in doubt
+template <class T>
+void look_again(const CudaBackend& backend, const ClusterRows<T>& rows,
+                const DeviceCentroids<T>& centroids, const DeviceDoubts& doubts,
+                std::int32_t* labels, PassCounters* counters);
+
 /// squared_distances[i] = unit² |x'_i − c|² to the centroid of labels[i] (null: not wanted), by
 /// differences. `partials` receives sum w unit² |x' − c|² of every block of kBlockRows rows (null:
 /// not wanted); rows without weight add nothing.

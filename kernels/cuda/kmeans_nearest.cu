@@ -231,23 +231,33 @@ void launch_nearest(const CudaBackend& backend, const ClusterRows<T>& rows,
 }  // namespace
 
 template <class T>
+void look_again(const CudaBackend& backend, const ClusterRows<T>& rows,
+                const DeviceCentroids<T>& centroids, const DeviceDoubts& doubts,
+                std::int32_t* labels, PassCounters* counters) {
+  if (rows.n_rows == 0) return;
+  const std::int64_t most = div_up<std::int64_t>(rows.n_rows, kLookWarps);
+  const std::int64_t enough = 16 * std::int64_t{backend.device.n_multiprocessors()};
+  device::launch(look_again_kernel<T>, static_cast<unsigned>(std::min(most, enough)),
+                 32 * kLookWarps, 0, backend.device.stream(), rows, centroids,
+                 Target{labels, doubts, counters});
+}
+
+template <class T>
 void nearest(const CudaBackend& backend, const ClusterRows<T>& rows,
              const DeviceCentroids<T>& centroids, const DeviceDoubts& doubts, std::int32_t* labels,
              PassCounters* counters) {
   if (rows.n_rows == 0) return;
   backend.device.fill_zero(doubts.count, sizeof(*doubts.count));
-  const Target target{labels, doubts, counters};
   const T slack = score_slack<T>(rows.n_features);
-  launch_nearest<T, kMostOwn<T>>(backend, rows, centroids, slack, target);
-  const std::int64_t most = div_up<std::int64_t>(rows.n_rows, kLookWarps);
-  const std::int64_t enough = 16 * std::int64_t{backend.device.n_multiprocessors()};
-  device::launch(look_again_kernel<T>, static_cast<unsigned>(std::min(most, enough)),
-                 32 * kLookWarps, 0, backend.device.stream(), rows, centroids, target);
+  launch_nearest<T, kMostOwn<T>>(backend, rows, centroids, slack, Target{labels, doubts, counters});
+  look_again(backend, rows, centroids, doubts, labels, counters);
 }
 
-#define CULATENT_INSTANTIATE(T)                                                               \
-  template void nearest(const CudaBackend&, const ClusterRows<T>&, const DeviceCentroids<T>&, \
-                        const DeviceDoubts&, std::int32_t*, PassCounters*);
+#define CULATENT_INSTANTIATE(T)                                                                  \
+  template void nearest(const CudaBackend&, const ClusterRows<T>&, const DeviceCentroids<T>&,    \
+                        const DeviceDoubts&, std::int32_t*, PassCounters*);                      \
+  template void look_again(const CudaBackend&, const ClusterRows<T>&, const DeviceCentroids<T>&, \
+                           const DeviceDoubts&, std::int32_t*, PassCounters*);
 CULATENT_INSTANTIATE(float)
 CULATENT_INSTANTIATE(double)
 #undef CULATENT_INSTANTIATE
