@@ -11,6 +11,8 @@
 namespace culatent::kmeans {
 namespace {
 
+constexpr double kWeightReach = 2.0;  // of weights, scaled
+
 std::size_t index(std::int64_t i) { return static_cast<std::size_t>(i); }
 
 // 2^-k that brings `reach` into (1/2, 1].
@@ -130,8 +132,16 @@ Coordinates model_coordinates(const Model& model, const DataSummary& rows) {
 template <class T>
 FixedPoint fixed_point(const Coordinates& coordinates, std::int64_t n_rows, bool weighted) {
   std::vector<double> reach = coordinates.reach;
-  reach.push_back(2.0);  // of the weights, scaled
+  reach.push_back(kWeightReach);
   return FixedPoint(reach, n_rows, sizeof(T) == sizeof(float) && !weighted ? 1 : 2);
+}
+
+std::int64_t count_light_rows(std::span<const double> weights, double weight_scale) {
+  const std::vector<double> reach = {kWeightReach};
+  const FixedPoint fixed(reach, static_cast<std::int64_t>(weights.size()), 2);
+  const double least = 0.5 / (fixed.units.front() * fixed.fine * weight_scale);
+  return std::count_if(weights.begin(), weights.end(),
+                       [&](double weight) { return weight > 0.0 && weight < least; });
 }
 
 template <class T>

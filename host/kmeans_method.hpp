@@ -30,6 +30,9 @@ Coordinates model_coordinates(const Model& model, const DataSummary& rows);
 template <class T>
 FixedPoint fixed_point(const Coordinates& coordinates, std::int64_t n_rows, bool weighted);
 
+/// How many rows of positive weight FixedPoint cannot tell from rows of weight 0.
+std::int64_t count_light_rows(std::span<const double> weights, double weight_scale);
+
 template <class T>
 Matrix<T> to_coordinates(const Matrix<double>& centroids, const Coordinates& coordinates);
 /// The value of feature j in the data's units.

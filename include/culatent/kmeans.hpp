@@ -34,7 +34,9 @@ enum class Empty {
 
 enum class Metric {
   euclidean,
-  cosine,  ///< spherical k-means (Dhillon & Modha 2001): rows and centroids have length 1
+  /// Spherical k-means (Dhillon & Modha 2001): rows and centroids have length 1. A row whose values
+  /// are all below 1e-38 (double: 1e-308) of the largest in the data counts as zero.
+  cosine,
 };
 
 /// Host arrays in float64, whatever the type of the fit.
@@ -60,8 +62,10 @@ struct Options {
   /// Rows an update; 0: all of them (Lloyd).
   std::int64_t mini_batch = 0;
   std::optional<std::uint64_t> seed = {};  ///< drawn, and reported, when absent
-  std::span<const double> weights = {};    ///< one a row, at least 0; empty: all 1
-  Matrix<double> start = {};               ///< [K, D] centroids to begin at; empty: by `init`
+  /// One a row, at least 0; empty: all 1. They are summed to 2^-80 of the largest (2^-60 for
+  /// billions of rows): rows below that count as none, and a warning ("light") tells how many.
+  std::span<const double> weights = {};
+  Matrix<double> start = {};  ///< [K, D] centroids to begin at; empty: by `init`
   CheckpointOptions checkpoint = {};
 };
 
@@ -97,6 +101,12 @@ struct Fit {
 /// each other than rounding errors is looked at again by differences; ties go to the lowest index.
 /// Memory is that of plan(): one label a row, never N x K. The bits do not depend on threads or
 /// chunks.
+///
+/// Outliers cost no time: centroids far from the others are tried by themselves. They cost digits:
+/// rows are kept as differences from the mean of all, rounded to the rows' type. So float tells
+/// apart what is more than 2^-24 of the distance to that mean, which an outlier at distance R among
+/// N rows moves by R / N; and centroids of unweighted float rows are exact to R N / 2^60, at best
+/// R / 2^49. Where less matters, fit in double, or leave the outliers out.
 ///   flops per iteration: 2 N K D + N D
 /// Throws invalid_argument (options), data_error (n < K, NaN, a zero row with Metric::cosine,
 /// Empty::error), out_of_memory (plan above the limit), io_error (rows or checkpoint).

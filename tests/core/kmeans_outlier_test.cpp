@@ -6,6 +6,7 @@
 #include <map>
 
 #include "culatent/kmeans.hpp"
+#include "host/kmeans_method.hpp"
 #include "kernels/kmeans_rounding.hpp"
 #include "tests/core/kmeans_case.hpp"
 #include "tests/device.hpp"
@@ -148,6 +149,35 @@ TYPED_TEST(KmeansOutliers, MayLieAnywhereWithoutWeight) {
           << kmeans::name(init) << ", batches of " << batch;
     }
   }
+}
+
+// Light rows are those whose weight leaves no trace in the sums.
+TEST(KmeansLight, RowsAreCountedAndLost) {
+  for (const double largest : {1.0, 1e200, 3e-200}) {
+    std::vector<double> weights(5000, largest);
+    EXPECT_EQ(kmeans::count_light_rows(weights, weight_scale(weights, 5000)), 0);
+    weights[3] = 0.0;
+    weights[4] = largest * 0x1p-75;
+    for (std::size_t i = 10; i < 20; ++i) weights[i] = largest * 0x1p-110;
+    EXPECT_EQ(kmeans::count_light_rows(weights, weight_scale(weights, 5000)), 10);
+  }
+  EXPECT_EQ(kmeans::count_light_rows({}, 1.0), 0);
+  // A cluster of rows that are light has a count of 0, one of rows just above has one.
+  Matrix<double> rows(5000, 1);
+  std::vector<double> weights(5000, 1.0);
+  for (std::int64_t i = 0; i < 20; ++i) {
+    rows(i, 0) = i < 10 ? 50.0 : 100.0;
+    weights[at(i)] = i < 10 ? 0x1p-75 : 0x1p-110;
+  }
+  kmeans::Options options{.n_clusters = 3, .empty = kmeans::Empty::keep};
+  options.weights = weights;
+  options.start = Matrix<double>(3, 1);
+  for (std::int64_t k = 0; k < 3; ++k) options.start(k, 0) = 49.0 * static_cast<double>(k);
+  const kmeans::Fit fit =
+      kmeans::fit<double>(Context(on_device({.n_threads = 2})), rows.view(), options);
+  EXPECT_EQ(fit.model.counts, (std::vector<double>{4980.0, 0x1.4p-72, 0.0}));
+  EXPECT_NEAR(fit.model.centroids(1, 0), 50.0, 50.0 * 0x1p-15);
+  EXPECT_EQ(fit.model.centroids(2, 0), 98.0);
 }
 
 // Directions do not depend on lengths, though squares of the shortest vanish.
