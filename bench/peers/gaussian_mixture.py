@@ -13,9 +13,7 @@ relative; anything else ends the program with exit code 1.
 Needs numpy, scipy, scikit-learn, threadpoolctl and safetensors.
 """
 
-import argparse
 import json
-import os
 import pathlib
 import statistics
 import subprocess
@@ -24,43 +22,24 @@ import tempfile
 import time
 import warnings
 
+import peers
+
 COVARIANCES = ("full", "tied", "diagonal", "spherical")
 CASES = ((200_000, 16, 16), (100_000, 64, 32))
 TOLERANCE = {"float32": 1e-5, "float64": 1e-9}
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-
-
-def parse_case(text):
-    rows, columns, components = (int(part) for part in text.lower().split("x"))
-    return rows, columns, components
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--culatent", default=ROOT / "build/release/host/cli/culatent",
-                        type=pathlib.Path, help="the command to measure")
-    parser.add_argument("--case", action="append", type=parse_case, metavar="NxDxK",
-                        help="rows x features x components; may be repeated "
-                             "(default 200000x16x16 and 100000x64x32)")
+    parser = peers.parser(__doc__, CASES, "components")
     parser.add_argument("--covariance", action="append", choices=COVARIANCES)
     parser.add_argument("--dtype", action="append", choices=tuple(TOLERANCE))
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--iterations", type=int, default=10)
-    parser.add_argument("--json", type=pathlib.Path, help="also write every figure to this file")
-    options = parser.parse_args()
-    options.case = options.case or list(CASES)
+    options = peers.parse(parser)
     options.covariance = options.covariance or list(COVARIANCES)
     options.dtype = options.dtype or list(TOLERANCE)
-    if not options.culatent.is_file():
-        parser.error(f"there is no {options.culatent}: build it by ./build.sh")
     return options
 
 
-OPTIONS = arguments()
-# Read by OpenMP and BLAS when numpy is loaded, hence before the imports below.
-for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[variable] = str(OPTIONS.threads)
+OPTIONS = arguments()  # before the imports below
 
 import numpy as np  # noqa: E402
 import sklearn  # noqa: E402
