@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -24,9 +25,10 @@ std::size_t index(std::int64_t i) { return static_cast<std::size_t>(i); }
 
 // What must be the same for a checkpoint to be gone on from.
 std::string identity_of(const std::string& arithmetic, const Options& o, const DataSummary& data) {
-  std::string text = arithmetic + " " + std::to_string(o.n_components) + " " + std::to_string(o.max_iter) + " " +
-                     name(o.init) + " " + std::to_string(o.n_init) + " " +
-                     std::to_string(o.missing) + " " + std::to_string(data.fingerprint);
+  std::string text = arithmetic + " " + std::to_string(o.n_components) + " " +
+                     std::to_string(o.max_iter) + " " + name(o.init) + " " +
+                     std::to_string(o.n_init) + " " + std::to_string(o.missing) + " " +
+                     std::to_string(data.fingerprint);
   const auto mix = [&](const double* values, std::size_t count) {
     text += " " + std::to_string(XXH3_64bits(values, count * sizeof(double)));
   };
@@ -79,13 +81,12 @@ class Steps {
         host_rows_(context, rows.source),
         data_(data),
         options_(options),
-        total_weight_(data.total_weight / data.weight_scale),
-        engine_(context, plan, rows, options) {}
+        total_weight_(data.total_weight / data.weight_scale) {}
 
   std::string method() const { return "bernoulli-mixture"; }
   double objective(const TraceEntry& entry) const { return entry.objective; }
   bool better(double a, double b) const { return a > b; }
-  Model model() const { return engine_.model(); }
+  Model model() const { return engine_->model(); }
 
   void start(Run& run, std::uint64_t seed, const std::function<bool(double)>& proceed) {
     const std::int64_t k = options_.n_components;
@@ -101,10 +102,13 @@ class Steps {
     check_model(run.model, "start");
   }
 
-  void load(const Run& run, std::uint64_t) { engine_.load(run.model); }
+  void load(const Run& run, std::uint64_t) {
+    if (!engine_) engine_.emplace(context_, plan_, rows_, options_);
+    engine_->load(run.model);
+  }
 
   TraceEntry pass(const Run& run) {
-    const PassSums sums = engine_.pass();
+    const PassSums sums = engine_->pass();
     check_values(sums.bad);
     TraceEntry entry;
     entry.log_likelihood = sums.log_likelihood / sums.weight;
@@ -122,18 +126,16 @@ class Steps {
     return std::abs(change) < options_.tol ? Verdict::last_update : Verdict::proceed;
   }
 
-  void update(Run& run) { engine_.update(run.n_repairs); }
+  void update(Run& run) { engine_->update(run.n_repairs); }
 
  private:
   void start_by_kmeans(Run& run, std::uint64_t seed, const std::function<bool(double)>& proceed) {
-    kmeans::Options clusters{.n_clusters = options_.n_components};
-    clusters.init = kmeans::Init::kmeans_parallel;
-    clusters.max_iter = 30;
-    clusters.weights = options_.weights;
+    engine_.reset();  // its memory is that of k-means for now
+    kmeans::Options clusters = start_clusters(options_);
     clusters.seed = seed;
     const FilledRows<T> filled(host_rows_, data_.frame.centre);
-    const RowSource<T>& whole = host_rows_;
-    const FitRows<T> rows{options_.missing ? filled : whole, rows_.weights, rows_.weight_scale};
+    const FitRows<T> rows{options_.missing ? filled : rows_.source, rows_.weights,
+                          rows_.weight_scale};
     kmeans::Steps<T, typename Engine::Clusters> steps(context_, plan_, rows, data_, clusters);
     const Observer observer = [&](const Progress& p) { return proceed(p.objective); };
     const LoopOptions loop{*clusters.max_iter, 1, seed, clusters.checkpoint};
@@ -184,7 +186,7 @@ class Steps {
   const DataSummary& data_;
   const Options& options_;
   const double total_weight_;
-  Engine engine_;
+  std::optional<Engine> engine_;
 };
 
 template <class T, class Engine>

@@ -18,7 +18,9 @@
 ///     bernoulli_mixture::predict<float>(context, run.model, X, labels);
 ///
 /// N samples, D features with values in [0, 1] (between 0 and 1: the value counts as that share of
-/// a one), K components. Runs on the CPU: rows and outputs lie in host memory.
+/// a one), K components. A context on a CUDA device takes rows and outputs in host memory or in
+/// that of the device. fit(), evaluate() and what it writes run where the context does; sample() on
+/// the CPU.
 namespace culatent::bernoulli_mixture {
 
 enum class Init {
@@ -88,8 +90,9 @@ struct Fit {
 /// its rows keeps its means and has weight 0. Memory is that of plan(): tiles, never N x K. The
 /// bits do not depend on threads or chunks.
 ///   flops per iteration: 4 N K D (missing: 8 N K D)
-/// Throws invalid_argument (options), data_error (n < K, a value outside [0, 1], NaN),
-/// out_of_memory (plan above the limit), io_error (rows or checkpoint).
+/// Throws invalid_argument (options, rows where the context cannot use them), data_error (n < K, a
+/// value outside [0, 1], NaN), out_of_memory (plan above the limit), device_error, io_error (rows
+/// or checkpoint).
 template <class T>
 Fit fit(const Context& context, const RowSource<T>& rows, const Options& options);
 template <class T>
@@ -100,13 +103,15 @@ template <class T>
 Plan plan(const Context& context, const RowSource<T>& rows, const Options& options);
 
 /// What rows look like under a model. Every output is optional (empty span, null view) and is sized
-/// by the rows.
+/// by the rows. With `space` device, spans are of device memory and `responsibilities.space` says
+/// so too.
 template <class T>
 struct Outputs {
-  std::span<T> log_prob = {};           ///< log p(x_n)
-  MatrixView<T> responsibilities = {};  ///< [N, K], p(k | x_n)
-  std::span<std::int32_t> labels = {};  ///< the most probable component, lowest index on ties
-  bool missing = false;                 ///< NaN marginalises; otherwise it is a data_error
+  std::span<T> log_prob = {};             ///< log p(x_n)
+  MatrixView<T> responsibilities = {};    ///< [N, K], p(k | x_n)
+  std::span<std::int32_t> labels = {};    ///< the most probable component, lowest index on ties
+  bool missing = false;                   ///< NaN marginalises; otherwise it is a data_error
+  MemorySpace space = MemorySpace::host;  ///< of all outputs
 };
 struct Summary {
   double log_likelihood = 0.0;  ///< mean per row
@@ -118,13 +123,13 @@ Summary evaluate(const Context& context, const Model& model, const RowSource<T>&
 
 template <class T>
 void log_prob(const Context& context, const Model& model, MatrixView<const T> rows,
-              std::span<T> out);
+              std::span<T> out, MemorySpace space = MemorySpace::host);
 template <class T>
 void responsibilities(const Context& context, const Model& model, MatrixView<const T> rows,
                       MatrixView<T> out);
 template <class T>
 void predict(const Context& context, const Model& model, MatrixView<const T> rows,
-             std::span<std::int32_t> out);
+             std::span<std::int32_t> out, MemorySpace space = MemorySpace::host);
 /// Mean log-likelihood per row.
 template <class T>
 double score(const Context& context, const Model& model, MatrixView<const T> rows);

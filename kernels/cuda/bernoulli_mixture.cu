@@ -219,7 +219,8 @@ constexpr unsigned long long kNowhere = ~0ull;
 
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    find_outside_kernel(DeviceRows<T> rows, std::int64_t first_row, std::int64_t* cell) {
+    find_outside_kernel(DeviceRows<T> rows, std::int64_t first_row, bool missing,
+                        std::int64_t* cell) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const std::int64_t begin = std::int64_t{blockIdx.x} * kBlockRows;
   const std::int64_t end = min(begin + kBlockRows, rows.n_rows);
@@ -229,7 +230,8 @@ __global__ void __launch_bounds__(kThreads)
     for (std::int64_t j = lane; j < rows.n_features; j += 32) {
       const T value = values[j];
       const auto at = static_cast<unsigned long long>((first_row + row) * rows.n_features + j);
-      if ((value < T{0} || value > T{1}) && at < first) first = at;
+      const bool fits = (value >= T{0} && value <= T{1}) || (missing && value != value);
+      if (!fits && at < first) first = at;
     }
   }
   if (first != kNowhere) {
@@ -275,10 +277,10 @@ void normalise(const CudaBackend& backend, const DeviceRows<T>& rows, std::int64
 
 template <class T>
 void find_outside(const CudaBackend& backend, const DeviceRows<T>& rows, std::int64_t first_row,
-                  std::int64_t* cell) {
+                  bool missing, std::int64_t* cell) {
   if (rows.n_rows == 0) return;
   device::launch(find_outside_kernel<T>, static_cast<unsigned>(div_up(rows.n_rows, kBlockRows)),
-                 kThreads, 0, backend.device.stream(), rows, first_row, cell);
+                 kThreads, 0, backend.device.stream(), rows, first_row, missing, cell);
 }
 
 #define CULATENT_INSTANTIATE(T)                                                                 \
@@ -286,7 +288,8 @@ void find_outside(const CudaBackend& backend, const DeviceRows<T>& rows, std::in
                           const DeviceResponsibilities<T>&);                                    \
   template void normalise(const CudaBackend&, const DeviceRows<T>&, std::int64_t,               \
                           const DeviceResponsibilities<T>&, double*, double*);                  \
-  template void find_outside(const CudaBackend&, const DeviceRows<T>&, std::int64_t, std::int64_t*);
+  template void find_outside(const CudaBackend&, const DeviceRows<T>&, std::int64_t, bool,      \
+                             std::int64_t*);
 CULATENT_INSTANTIATE(float)
 CULATENT_INSTANTIATE(double)
 #undef CULATENT_INSTANTIATE

@@ -65,10 +65,10 @@ void add_products(const CudaBackend& backend, const DeviceRows<T>& rows, std::in
                   bool missing, const DeviceResponsibilities<T>& resp, T* tails);
 
 /// Lowers *cell to (first_row + row) * D + column of the wave's first value outside [0, 1], as
-/// numbers without sign: −1 is none. NaN is not outside.
+/// numbers without sign: −1 is none. NaN is outside unless it is a missing value.
 template <class T>
 void find_outside(const CudaBackend& backend, const DeviceRows<T>& rows, std::int64_t first_row,
-                  std::int64_t* cell);
+                  bool missing, std::int64_t* cell);
 
 // ---- update ---------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@
 #include "culatent/error.hpp"
 #include "tests/core/golden.hpp"
 #include "tests/core/oracle.hpp"
+#include "tests/device.hpp"
 #include "tests/errors.hpp"
 #include "tests/io/files.hpp"
 
@@ -104,7 +105,7 @@ TYPED_TEST(BernoulliMixture, AgreesWithFrozenResults) {
     bm::Options o{.n_components = 10, .max_iter = 40, .tol = 0.0};
     o.smoothing = std::string(name) == "digits_map" ? 1.0 : 0.0;
     o.start = {c.input_values("w0"), c.input("p0")};
-    const Context context({.n_threads = 2});
+    const Context context(on_device({.n_threads = 2}));
     const bm::Fit fit = bm::fit<T>(context, cast<T>(wide).view(), o);
     const auto n = static_cast<double>(wide.rows());
     const bool is_float = sizeof(T) == 4;
@@ -146,7 +147,7 @@ TYPED_TEST(BernoulliMixture, DensitiesAreThoseOfTheDefinition) {
   std::vector<T> log_prob(1300);
   std::vector<std::int32_t> labels(1300);
   Matrix<T> resp(1300, 7);
-  const Context context({.n_threads = 2});
+  const Context context(on_device({.n_threads = 2}));
   bm::evaluate<T>(
       context, model, MatrixRows<T>(cast<T>(rows).view()),
       {.log_prob = log_prob, .responsibilities = resp.view(), .labels = labels, .missing = true});
@@ -171,7 +172,7 @@ TYPED_TEST(BernoulliMixture, ObjectiveNeverFallsAndPlantedGroupsAreFound) {
   const Matrix<double> rows = rows_of(truth, 4000, 5);
   for (const auto init : {bm::Init::kmeans, bm::Init::random, bm::Init::random_rows}) {
     const bm::Fit fit = bm::fit<T>(
-        Context({.n_threads = 2}), cast<T>(rows).view(),
+        Context(on_device({.n_threads = 2})), cast<T>(rows).view(),
         {.n_components = 4, .max_iter = 200, .tol = 1e-7, .init = init, .n_init = 4, .seed = 6});
     EXPECT_TRUE(fit.converged);
     for (std::size_t t = 1; t < fit.trace.size(); ++t) {
@@ -202,7 +203,7 @@ TYPED_TEST(BernoulliMixture, MissingValuesAreLeftOut) {
   }
   bm::Options o{.n_components = 3, .max_iter = 1, .tol = 0.0, .missing = true};
   o.start = {truth.weights, truth.means};
-  const bm::Fit fit = bm::fit<T>(Context({.n_threads = 2}), cast<T>(rows).view(), o);
+  const bm::Fit fit = bm::fit<T>(Context(on_device({.n_threads = 2})), cast<T>(rows).view(), o);
   // One step of EM by the book.
   for (std::int64_t k = 0; k < 3; ++k) {
     std::vector<long double> ones(30), seen(30);
@@ -227,7 +228,8 @@ TYPED_TEST(BernoulliMixture, MissingValuesAreLeftOut) {
   o.start = {};
   o.max_iter = 30;
   o.seed = 1;
-  EXPECT_EQ(bm::fit<T>(Context(), cast<T>(rows).view(), o).warnings.back().code, "missing");
+  EXPECT_EQ(bm::fit<T>(Context(on_device()), cast<T>(rows).view(), o).warnings.back().code,
+            "missing");
 }
 
 TYPED_TEST(BernoulliMixture, WeightsCountAsRepetitions) {
@@ -244,9 +246,9 @@ TYPED_TEST(BernoulliMixture, WeightsCountAsRepetitions) {
   ASSERT_EQ(n, copies.rows());
   bm::Options o{.n_components = 3, .max_iter = 5, .tol = 0.0};
   o.start = {truth.weights, truth.means};
-  const bm::Fit twice = bm::fit<T>(Context(), cast<T>(copies).view(), o);
+  const bm::Fit twice = bm::fit<T>(Context(on_device()), cast<T>(copies).view(), o);
   o.weights = weights;
-  const bm::Fit weighted = bm::fit<T>(Context(), cast<T>(rows).view(), o);
+  const bm::Fit weighted = bm::fit<T>(Context(on_device()), cast<T>(rows).view(), o);
   const double error = 1000 * static_cast<double>(std::numeric_limits<T>::epsilon());
   for (std::int64_t i = 0; i < 36; ++i) {
     EXPECT_NEAR(weighted.model.means.data()[i], twice.model.means.data()[i], error);
@@ -259,10 +261,10 @@ TYPED_TEST(BernoulliMixture, SameBitsForThreadsChunksAndAfterAKill) {
   const Folder folder;
   const Matrix<T> rows = cast<T>(rows_of(planted(4, 9, 12), 5000, 13));
   bm::Options o{.n_components = 4, .max_iter = 3, .tol = 0.0, .n_init = 2, .seed = 14};
-  const bm::Fit expected = bm::fit<T>(Context({.n_threads = 1}), rows.view(), o);
+  const bm::Fit expected = bm::fit<T>(Context(on_device({.n_threads = 1})), rows.view(), o);
   for (const int threads : {2, 3, 7}) {
     for (const std::int64_t chunk : {1024, 2048}) {
-      const Context context({.n_threads = threads, .chunk_rows = chunk});
+      const Context context(on_device({.n_threads = threads, .chunk_rows = chunk}));
       EXPECT_TRUE(same_bits(bm::fit<T>(context, rows.view(), o), expected));
     }
   }
@@ -271,17 +273,18 @@ TYPED_TEST(BernoulliMixture, SameBitsForThreadsChunksAndAfterAKill) {
     std::filesystem::remove(o.checkpoint.path);
     int calls = 0;
     o.checkpoint.resume = false;
-    const Context killing({.n_threads = 2, .observer = [&](const Progress&) -> bool {
-                             if (++calls == last) throw last;
-                             return true;
-                           }});
+    const Context killing(on_device({.n_threads = 2, .observer = [&](const Progress&) -> bool {
+                                       if (++calls == last) throw last;
+                                       return true;
+                                     }}));
     try {
       bm::fit<T>(killing, rows.view(), o);
       EXPECT_GT(last, 8);
       break;
     } catch (int) {
       o.checkpoint.resume = true;
-      EXPECT_TRUE(same_bits(bm::fit<T>(Context({.n_threads = 2}), rows.view(), o), expected));
+      EXPECT_TRUE(
+          same_bits(bm::fit<T>(Context(on_device({.n_threads = 2})), rows.view(), o), expected));
     }
   }
 }
@@ -312,7 +315,7 @@ TEST(BernoulliMixtureModel, LogarithmsStayFinite) {
   Matrix<float> rows(2, 2);
   rows(0, 1) = 1.0f;
   std::vector<float> log_prob(2);
-  bm::log_prob<float>(Context(), model, rows.view(), log_prob);
+  bm::log_prob<float>(Context(on_device()), model, rows.view(), log_prob);
   for (const float value : log_prob) EXPECT_TRUE(std::isfinite(value));
   // What is impossible is so on both sides: the second row wants a one where there are none, the
   // first a zero where there are only ones.
@@ -321,7 +324,7 @@ TEST(BernoulliMixtureModel, LogarithmsStayFinite) {
   Matrix<double> impossible(2, 2);
   impossible(1, 0) = impossible(1, 1) = 1.0;
   std::vector<double> both(2);
-  bm::log_prob<double>(Context(), sides, impossible.view(), both);
+  bm::log_prob<double>(Context(on_device()), sides, impossible.view(), both);
   EXPECT_NEAR(both[0], both[1], 1e-9);
 }
 
@@ -330,7 +333,7 @@ TEST(BernoulliMixtureInput, StartsOfExactlyZeroAndOneAreSmoothed) {
   bm::Options o{.n_components = 2, .max_iter = 20};
   o.start.means = Matrix<double>(2, 6);
   for (std::int64_t j = 0; j < 6; ++j) o.start.means(0, j) = 1.0;
-  const bm::Fit fit = bm::fit<double>(Context(), rows.view(), o);
+  const bm::Fit fit = bm::fit<double>(Context(on_device()), rows.view(), o);
   EXPECT_TRUE(std::isfinite(fit.trace.back().objective));
 }
 
@@ -348,7 +351,7 @@ TEST(BernoulliMixtureModel, ComesBackFromAFile) {
 
 TEST(BernoulliMixtureInput, RefusesWhatCannotBeFitted) {
   Matrix<double> rows = rows_of(planted(2, 3, 18), 2000, 19);
-  const auto fit = [&](bm::Options o) { bm::fit<double>(Context(), rows.view(), o); };
+  const auto fit = [&](bm::Options o) { bm::fit<double>(Context(on_device()), rows.view(), o); };
   const auto refused = [&](bm::Options o, const char* option) {
     expect_contains(error_of<invalid_argument>([&] { fit(o); }), option);
   };
@@ -376,7 +379,7 @@ TEST(BernoulliMixtureInput, ConstantAndEqualRows) {
   Matrix<double> rows(50, 3);
   for (std::int64_t i = 0; i < 50; ++i) rows(i, 1) = 1.0;
   for (const double smoothing : {0.0, 0.01}) {
-    const bm::Fit fit = bm::fit<double>(Context(), rows.view(),
+    const bm::Fit fit = bm::fit<double>(Context(on_device()), rows.view(),
                                         {.n_components = 2, .smoothing = smoothing, .seed = 1});
     EXPECT_TRUE(std::isfinite(fit.trace.back().log_likelihood));
     EXPECT_TRUE(fit.converged);

@@ -271,7 +271,7 @@ TYPED_TEST(BernoulliMixtureSteps, TheFirstValueOutsideIsFound) {
   const auto found = [&](const Case<T>& c, std::int64_t first_row) {
     const auto rows = this->to_device(c.rows);
     auto cell = this->to_device(std::vector<std::int64_t>{-1});
-    find_outside(this->backend(), c.on_device(rows), first_row, cell.data());
+    find_outside(this->backend(), c.on_device(rows), first_row, c.missing, cell.data());
     return this->to_host(cell).front();
   };
   for (const bool missing : {false, true}) {
@@ -285,6 +285,8 @@ TYPED_TEST(BernoulliMixtureSteps, TheFirstValueOutsideIsFound) {
     EXPECT_EQ(found(c, 4096), (4096 + 1700) * 33 + 31);
     c.rows[at(5 * c.stride)] = std::nextafter(T{1}, T{2});
     EXPECT_EQ(found(c, 0), 5 * 33);
+    c.rows[at(4 * c.stride)] = kNaN<T>;
+    EXPECT_EQ(found(c, 0), (missing ? 5 : 4) * 33);
   }
   EXPECT_EQ(found(Case<T>({0, 3, 1}, false, 0), 0), -1);
 }
