@@ -23,8 +23,9 @@ Plan plan(const Context& context, const RowSource<T>& rows, const Options& optio
   const int n_limbs = sizeof(T) == sizeof(float) && options.weights.empty() ? 1 : 2;
   const auto size = static_cast<std::int64_t>(sizeof(T));
   const std::int64_t centroids = checked_product(k, d);
-  // The model at hand, the best so far, and what a checkpoint copies.
-  const int n_models = (options.n_init > 1 ? 3 : 2) + (options.checkpoint.path.empty() ? 0 : 4);
+  // The run at hand and its steps have a model and the centroids before, so has the best run so
+  // far, and what a checkpoint copies.
+  const int n_models = (options.n_init > 1 ? 6 : 4) + (options.checkpoint.path.empty() ? 0 : 4);
   std::int64_t fixed = n_models * 8 * (centroids + k) + 2 * size * centroids +
                        8 * n_limbs * (centroids + k) + size * 64 * kBlockRows;
   if (options.mini_batch > 0) {
