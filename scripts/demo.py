@@ -1,6 +1,6 @@
 """What `./build.sh demo` shows: fits mixtures with the culatent command and says what it found.
 
-Usage: demo.py COMMAND. Needs the standard library alone; reads models (safetensors) and labels
+Usage: demo.py COMMAND. Needs the standard library alone; reads models (safetensors), rows and labels
 (.npy) as any program would.
 """
 
@@ -11,6 +11,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import zlib
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DATA = ROOT / "tests" / "data"
@@ -47,6 +48,44 @@ def read_labels(path):
     (length,) = struct.unpack_from("<H", content, 8)
     kind = "B" if b"|u1" in content[: 10 + length] else "i"
     return list(array.array(kind, content[10 + length :]))
+
+
+def read_rows(path):
+    """The rows of a version 1 .npy of float32, and how many columns they have."""
+    content = path.read_bytes()
+    (length,) = struct.unpack_from("<H", content, 8)
+    header = content[10 : 10 + length].decode()
+    columns = int(header.split("'shape': (")[1].split(")")[0].split(",")[1])
+    values = array.array("f", content[10 + length :])
+    return [values[at : at + columns] for at in range(0, len(values), columns)], columns
+
+
+def write_rows(path, rows, columns):
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({len(rows)}, {columns}), }}"
+    header += " " * (117 - len(header)) + "\n"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() +
+                     b"".join(row.tobytes() for row in rows))
+
+
+def write_png(path, images, side, scale=16, gap=8):
+    """Square images of values from 0 (white) to 1 (black), side by side, pixels `scale` wide."""
+    lines = []
+    for y in range(side * scale):
+        line = bytearray()
+        for k, image in enumerate(images):
+            line += bytes([255] * gap if k else [])
+            for x in range(side):
+                value = image[y // scale * side + x]
+                line += bytes([round(255 * (1 - value))] * scale)
+        lines.append(b"\x00" + bytes(line))
+
+    def chunk(kind, content):
+        body = kind + content
+        return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+
+    size = struct.pack(">IIBBBBB", len(lines[0]) - 1, len(lines), 8, 0, 0, 0, 0)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size) +
+                     chunk(b"IDAT", zlib.compress(b"".join(lines), 9)) + chunk(b"IEND", b""))
 
 
 def old_faithful(command):
@@ -93,6 +132,36 @@ def digits(command):
     print(f"{100 * same / len(truth):.0f}% of all images are in a group of their own digit.")
 
 
+def three_digits(command):
+    """The lecture's example: black and white 3, 5 and 8, and the mean images of three groups."""
+    data, model = WORK / "digits_3_5_8.npy", WORK / "digits_3_5_8.safetensors"
+    rows, columns = read_rows(DATA / "digits.npy")
+    chosen = [(row, digit) for row, digit in zip(rows, read_labels(DATA / "digits_labels.npy"))
+              if digit in (3, 5, 8)]
+    write_rows(data, [row for row, _ in chosen], columns)
+    print(f"\nThe {len(chosen)} images of 3, 5 and 8 among them, in black and white: three groups of "
+          "pixels that are black together.")
+    run(command, "fit", "bernoulli-mixture", data, "--binarize", 8, "--components", 3, "--seed", 1,
+        "--n-init", 20, "--tol", 1e-9, "--max-iter", 1000, "--progress", "none", "--model", model,
+        "--html", "three_digits.html", "--image-shape", "8x8")
+    found = WORK / "digits_3_5_8_labels.npy"
+    run(command, "predict", model, data, "--binarize", 8, "--output", found)
+    groups = read_labels(found)
+    values = read_model(model)["means"][1]
+    means = [values[columns * k : columns * (k + 1)] for k in range(3)]
+    counts = [[0] * 10 for _ in means]
+    for group, (_, digit) in zip(groups, chosen):
+        counts[group][digit] += 1
+    order = sorted(range(3), key=lambda k: counts[k].index(max(counts[k])))
+    for y in range(8):
+        print("    " + "    ".join("".join(" .:-=+*#%@"[min(9, int(10 * value))] * 2
+                                           for value in means[k][8 * y : 8 * y + 8])
+                                   for k in order))
+    print("    " + "    ".join(f"{100 * max(counts[k]) / sum(counts[k]):.0f}% show a "
+                               f"{counts[k].index(max(counts[k]))}".center(16) for k in order))
+    write_png(WORK / "three_digits.png", [means[k] for k in order], 8)
+
+
 def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__)
@@ -100,7 +169,8 @@ def main():
     WORK.mkdir(parents=True, exist_ok=True)
     old_faithful(command)
     digits(command)
-    print("\nLook at report.html (Old Faithful) and digits.html in a browser.")
+    three_digits(command)
+    print("\nLook at report.html (Old Faithful), digits.html and three_digits.html in a browser.")
 
 
 if __name__ == "__main__":
