@@ -8,6 +8,11 @@ namespace {
 
 std::int64_t blocks_of(std::int64_t n_rows) { return (n_rows + kBlockRows - 1) / kBlockRows; }
 
+template <class T>
+RowOutputs<T> row_outputs(const Outputs<T>& outputs) {
+  return {outputs.log_prob, outputs.responsibilities, outputs.labels, outputs.space};
+}
+
 }  // namespace
 
 template <class T>
@@ -24,7 +29,7 @@ Evaluation cuda_evaluation(const Context& context, const Model& model, const Row
                                 (sizeof(DeviceSum) + 8) * static_cast<std::size_t>(layout.sums));
   needs.tile_bytes = DeviceWave<T>::tile_bytes(k);
   needs.record_bytes = DeviceWave<T>::record_bytes(layout, model.covariance, false);
-  needs.result_bytes = 2 * WaveOutputs<T, Outputs<T>>::row_bytes(k, outputs);
+  needs.result_bytes = 2 * WaveOutputs<T>::row_bytes(k, row_outputs(outputs));
   return plan_evaluation(context, rows, needs);
 }
 
@@ -63,7 +68,7 @@ UpdateStatus cuda_expectation(const CudaBackend& backend, const Model& model,
       affordable<T>(model.covariance, d, Precision::fp32, status.offset_ratio).whitening;
   const FitRows<T> fit_rows{rows, {}};
   DeviceFeed<T> feed(backend, fit_rows, DeviceFeed<T>::shape(rows, false, flow));
-  WaveOutputs<T, Outputs<T>> results(backend, flow.tile_rows, rows.rows(), k, outputs);
+  WaveOutputs<T> results(backend, flow.tile_rows, rows.rows(), k, row_outputs(outputs));
   sums.fill_zero();
   for_each_wave(feed, flow.tile_rows, [&](const DeviceRows<T>& part, std::int64_t first) {
     log_joint(backend, part, device_frame.frame(), mixture.parameters(), wave.responsibilities(),

@@ -140,6 +140,15 @@ class CudaEngine {
   DeviceArray<double> potentials_;  // of blocks, likewise
 };
 
+struct Evaluated {
+  double inertia = 0.0;
+  std::int64_t zero_row = -1;  ///< the first row without a direction (cosine)
+};
+/// evaluate() on a device.
+template <class T>
+Evaluated cuda_evaluate(const Context& context, const Model& model, const RowSource<T>& rows,
+                        const Outputs<T>& outputs);
+
 template <class T>
 template <class Visit>
 void CudaEngine<T>::for_each_wave(PassCounters* counters, Visit&& visit) {

@@ -236,6 +236,7 @@ std::unique_ptr<LoadedModel> load(const std::string& path, const CLI::App&) {
 Method kmeans_method() {
   return {.name = "kmeans",
           .summary = "clusters around centroids",
+          .has_cuda_steps = true,
           .scores_labels = true,
           .command = command,
           .recognises = recognises,

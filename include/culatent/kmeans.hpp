@@ -16,7 +16,8 @@
 ///     auto run = kmeans::fit<float>(context, X, {.n_clusters = 64, .seed = 7});
 ///     kmeans::predict<float>(context, run.model, X, labels);
 ///
-/// N samples, D features, K clusters. Runs on the CPU: rows and outputs lie in host memory.
+/// N samples, D features, K clusters. On a CUDA context rows and outputs may lie on the device;
+/// labels, and the sums that centroids are made of, have the bits that they have on the CPU.
 namespace culatent::kmeans {
 
 enum class Init {
@@ -123,9 +124,10 @@ Plan plan(const Context& context, const RowSource<T>& rows, const Options& optio
 /// by the rows.
 template <class T>
 struct Outputs {
-  std::span<std::int32_t> labels = {};  ///< nearest centroid, the lowest index on ties
-  std::span<T> squared_distances = {};  ///< to that centroid
-  MatrixView<T> distances = {};         ///< [N, K], not squared
+  std::span<std::int32_t> labels = {};    ///< nearest centroid, the lowest index on ties
+  std::span<T> squared_distances = {};    ///< to that centroid
+  MatrixView<T> distances = {};           ///< [N, K], not squared
+  MemorySpace space = MemorySpace::host;  ///< of every output; device: with a CUDA context only
 };
 struct Summary {
   double inertia = 0.0;  ///< sum of squared distances to the nearest centroids
@@ -136,7 +138,7 @@ Summary evaluate(const Context& context, const Model& model, const RowSource<T>&
 
 template <class T>
 void predict(const Context& context, const Model& model, MatrixView<const T> rows,
-             std::span<std::int32_t> out);
+             std::span<std::int32_t> out, MemorySpace space = MemorySpace::host);
 /// Distances to all centroids, [N, K].
 template <class T>
 void transform(const Context& context, const Model& model, MatrixView<const T> rows,

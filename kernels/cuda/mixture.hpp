@@ -25,13 +25,13 @@ struct DeviceResponsibilities {
   std::int64_t stride = 0;  // at least the rows of a wave rounded up to kBlockRows
 };
 
-/// What a caller asked for, for the rows of a wave; null: not wanted. responsibilities[i * stride +
-/// k]; labels[i] the most probable component, lowest index on ties.
+/// Where results go, for the rows of a wave; null: not wanted. A mixture's values are log p(x), its
+/// matrix the responsibilities; matrix[i * stride + k]; labels the best k, lowest index on ties.
 template <class T>
 struct DeviceOutputs {
-  T* log_prob = nullptr;
-  T* responsibilities = nullptr;
-  std::int64_t responsibilities_stride = 0;
+  T* values = nullptr;
+  T* matrix = nullptr;
+  std::int64_t stride = 0;
   std::int32_t* labels = nullptr;
 };
 /// Copies responsibilities of rows without weights, and log_prob, to the outputs.

@@ -71,15 +71,14 @@ void write_outputs(const CudaBackend& backend, std::int64_t n_rows, std::int64_t
   const auto blocks = [&](int rows) {
     return dim3(static_cast<unsigned>(device::div_up<std::int64_t>(n_rows, rows)));
   };
-  if (outputs.log_prob != nullptr || outputs.labels != nullptr) {
+  if (outputs.values != nullptr || outputs.labels != nullptr) {
     device::launch(row_outputs_kernel<T>, blocks(kThreads), dim3(kThreads), 0,
-                   backend.device.stream(), n_rows, n_components, resp, log_prob, outputs.log_prob,
+                   backend.device.stream(), n_rows, n_components, resp, log_prob, outputs.values,
                    outputs.labels);
   }
-  if (outputs.responsibilities != nullptr) {
+  if (outputs.matrix != nullptr) {
     device::launch(transpose_kernel<T>, blocks(kSide), dim3(kThreads), 0, backend.device.stream(),
-                   n_rows, n_components, resp, outputs.responsibilities,
-                   outputs.responsibilities_stride);
+                   n_rows, n_components, resp, outputs.matrix, outputs.stride);
   }
 }
 
