@@ -7,7 +7,8 @@ template <class T>
 Summary cuda_evaluate(const Context& context, const Model& model, const RowSource<T>& rows,
                       const Outputs<T>& outputs) {
   constexpr auto kSize = static_cast<std::int64_t>(sizeof(T));
-  using Results = WaveOutputs<T, Outputs<T>>;
+  const RowOutputs<T> wanted{outputs.log_prob, outputs.responsibilities, outputs.labels,
+                             outputs.space};
   CudaDevice& device = *context.cuda();
   const std::int64_t k = model.n_components();
   const std::int64_t n_heads = kHeads + k;
@@ -16,7 +17,7 @@ Summary cuda_evaluate(const Context& context, const Model& model, const RowSourc
                       n_heads * (static_cast<std::int64_t>(sizeof(DeviceSum)) + 8) + 8;
   needs.tile_bytes = checked_product(kSize * kBlockRows, k);
   needs.record_bytes = 8 * (kBlockRows + n_heads);
-  needs.result_bytes = 2 * Results::row_bytes(k, outputs);
+  needs.result_bytes = 2 * WaveOutputs<T>::row_bytes(k, wanted);
   const Evaluation evaluation = plan_evaluation(context, rows, needs);
   const std::int64_t tile_rows = evaluation.flow.tile_rows;
   const CudaBackend backend{device, context.threads(), evaluation.n_workers};
@@ -30,7 +31,7 @@ Summary cuda_evaluate(const Context& context, const Model& model, const RowSourc
   DeviceArray<std::int64_t> bad_cell(device, 1, "status");
   const FitRows<T> fit_rows{rows, {}};
   DeviceFeed<T> feed(backend, fit_rows, DeviceFeed<T>::shape(rows, false, evaluation.flow));
-  Results results(backend, tile_rows, rows.rows(), k, outputs);
+  WaveOutputs<T> results(backend, tile_rows, rows.rows(), k, wanted);
 
   mixture.upload(backend, model);
   std::int64_t cell = -1;

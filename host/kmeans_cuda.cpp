@@ -36,6 +36,7 @@ std::int64_t DeviceCentroidArrays<T>::bytes(std::int64_t n_clusters, std::int64_
 template <class T>
 void DeviceCentroidArrays<T>::set(const CudaBackend& backend, const Matrix<T>& centroids) {
   view_.n_clusters = centroids.rows();
+  view_.beyond = far_beyond(centroids, score_slack<T>(centroids.cols()));
   values_.upload(centroids.data(), centroids.size());
   prepare_centroids(backend, centroids.cols(), view_);
 }
@@ -67,6 +68,75 @@ std::int64_t DeviceClusterRows<T>::block_bytes(bool unit_length) {
   return kBlockRows * (4 + (unit_length ? kSize<T> : 0));
 }
 
+// Below, the epilogue of a screen costs more than its products save (counted, not measured).
+constexpr std::int64_t kLeastScreened = 32;
+
+template <class T>
+bool NearestSearch<T>::screens(const CudaBackend& backend, std::int64_t n_clusters,
+                               std::int64_t n_features) {
+  return sizeof(T) == sizeof(float) && n_clusters >= kLeastScreened &&
+         can_screen(backend, n_features);
+}
+
+template <class T>
+NearestSearch<T>::NearestSearch(const CudaBackend& backend, std::int64_t n_clusters,
+                                std::int64_t n_features, std::int64_t wave_rows)
+    : backend_(backend),
+      n_features_(n_features),
+      n_products_(screens(backend, n_clusters, n_features) ? 1 : 0) {
+  if (n_products_ == 0) return;
+  constexpr const char* kWhat = "a screen of centroids";
+  CudaDevice& device = backend.device;
+  fragments_ = DeviceArray<std::uint32_t>(device, screen_elements(n_clusters, n_features), kWhat);
+  starts_ = DeviceArray<float>(device, packed_clusters(n_clusters), kWhat);
+  lengths_ = DeviceArray<float>(device, packed_clusters(n_clusters), kWhat);
+  spreads_ = DeviceArray<float>(device, 2, kWhat);
+  doubts_ = DeviceArray<std::uint32_t>(device, wave_rows, "rows to look at again");
+  n_doubts_ = DeviceArray<std::uint32_t>(device, 1, "rows to look at again");
+}
+
+template <class T>
+std::int64_t NearestSearch<T>::bytes(const CudaBackend& backend, std::int64_t n_clusters,
+                                     std::int64_t n_features) {
+  if (!screens(backend, n_clusters, n_features)) return 0;
+  return 4 * (screen_elements(n_clusters, n_features) + 2 * packed_clusters(n_clusters) + 3);
+}
+
+template <class T>
+std::int64_t NearestSearch<T>::block_bytes(const CudaBackend& backend, std::int64_t n_clusters,
+                                           std::int64_t n_features) {
+  return screens(backend, n_clusters, n_features) ? 4 * kBlockRows : 0;
+}
+
+template <class T>
+void NearestSearch<T>::prepare(const DeviceCentroids<T>& centroids) {
+  centroids_ = centroids;
+  if constexpr (sizeof(T) == sizeof(float)) {
+    if (n_products_ > 0) prepare_screen(backend_, n_features_, centroids_, screen());
+  }
+}
+
+template <class T>
+void NearestSearch<T>::find(const ClusterRows<T>& rows, const DeviceDoubts& doubts,
+                            std::int32_t* labels, PassCounters* counters) const {
+  if constexpr (sizeof(T) == sizeof(float)) {
+    if (n_products_ > 0) {
+      screen_nearest(backend_, rows, centroids_, screen(), n_products_, doubts, labels, counters);
+      return;
+    }
+  }
+  nearest(backend_, rows, centroids_, doubts, labels, counters);
+}
+
+template <class T>
+void NearestSearch<T>::learn(const PassCounters& counters, std::int64_t n_rows) {
+  const auto n = static_cast<double>(n_rows);
+  const auto screened = static_cast<double>(counters.n_screened);
+  const auto refined = static_cast<double>(counters.n_refined);
+  if (n_products_ == 1 && screened > n * 2.0 / 3.0) n_products_ = 3;
+  if (n_products_ == 3 && refined > n / 10.0) n_products_ = 0;
+}
+
 template <class T>
 DeviceNeeds<T>::DeviceNeeds(const Context& context, const RowSource<T>& rows,
                             const Options& options) {
@@ -80,8 +150,10 @@ DeviceNeeds<T>::DeviceNeeds(const Context& context, const RowSource<T>& rows,
   constexpr auto kCounters = static_cast<std::int64_t>(sizeof(PassCounters));
   constexpr auto kSum = static_cast<std::int64_t>(sizeof(DeviceSum));
   results = 8 * checked_product(n_limbs * k, d + 1) + kCounters + kSum;
+  const CudaBackend backend{*context.cuda(), context.threads(), 1};
   fixed = results + DeviceCentroidArrays<T>::bytes(k, d) + DeviceClusterRows<T>::bytes(d) +
-          8 * (d + 1) + kMostTrials * kSum + (weighted ? 8 * n : 0);
+          NearestSearch<T>::bytes(backend, k, d) + 8 * (d + 1) + kMostTrials * kSum +
+          (weighted ? 8 * n : 0);
   if (options.mini_batch == 0) {
     fixed += 4 * n;
   } else {
@@ -94,6 +166,7 @@ DeviceNeeds<T>::DeviceNeeds(const Context& context, const RowSource<T>& rows,
     fixed = std::max(fixed, cuda_scan_bytes(d));
   }
   block = DeviceClusterRows<T>::block_bytes(options.metric == Metric::cosine) +
+          NearestSearch<T>::block_bytes(backend, k, d) +
           kBlockRows * (4 + kSize<T>)+8 * kMostTrials;
   FlowNeeds flow;
   flow.n_rows = n;
@@ -148,6 +221,8 @@ template void CudaEngine<float>::plan(const Context&, const RowSource<float>&, c
                                       Plan&);
 template void CudaEngine<double>::plan(const Context&, const RowSource<double>&, const Options&,
                                        Plan&);
+template class NearestSearch<float>;
+template class NearestSearch<double>;
 template struct DeviceNeeds<float>;
 template struct DeviceNeeds<double>;
 template class DeviceCentroidArrays<float>;

@@ -9,7 +9,7 @@
 #include "host/kmeans_method.hpp"
 #include "kernels/cuda/download.hpp"
 #include "kernels/cuda/exact_sums.hpp"
-#include "kernels/cuda/kmeans_assign.hpp"
+#include "kernels/cuda/kmeans_screen.hpp"
 
 /// K-means on a CUDA device: what lies there, and the engine of a fit.
 namespace culatent::kmeans {
@@ -55,6 +55,49 @@ class DeviceClusterRows {
   const T scale_;
   DeviceArray<T> offset_, factors_;
   DeviceArray<std::uint32_t> doubts_, n_doubts_;
+};
+
+/// How the nearest centroids are found: in float, where the device has the tensor cores and there
+/// are enough centroids, by a screen of bf16 for as long as few rows stay in doubt. The labels are
+/// the same in any case.
+template <class T>
+class NearestSearch {
+ public:
+  /// `device` must outlive it.
+  NearestSearch(const CudaBackend& backend, std::int64_t n_clusters, std::int64_t n_features,
+                std::int64_t wave_rows);
+  static std::int64_t bytes(const CudaBackend& backend, std::int64_t n_clusters,
+                            std::int64_t n_features);
+  /// Of kBlockRows rows of a wave.
+  static std::int64_t block_bytes(const CudaBackend& backend, std::int64_t n_clusters,
+                                  std::int64_t n_features);
+
+  /// After DeviceCentroidArrays::set().
+  void prepare(const DeviceCentroids<T>& centroids);
+  /// nearest() of the centroids of prepare().
+  void find(const ClusterRows<T>& rows, const DeviceDoubts& doubts, std::int32_t* labels,
+            PassCounters* counters) const;
+  /// Chooses for the next pass by what this one counted over n_rows rows.
+  void learn(const PassCounters& counters, std::int64_t n_rows);
+
+ private:
+  static bool screens(const CudaBackend& backend, std::int64_t n_clusters, std::int64_t n_features);
+
+  DeviceScreen screen() const {
+    return {fragments_.data(),
+            starts_.data(),
+            lengths_.data(),
+            spreads_.data(),
+            {doubts_.data(), n_doubts_.data()}};
+  }
+
+  const CudaBackend backend_;
+  const std::int64_t n_features_;
+  int n_products_;  // 0: no screen
+  DeviceArray<std::uint32_t> fragments_, doubts_;
+  DeviceArray<float> starts_, lengths_, spreads_;
+  DeviceArray<std::uint32_t> n_doubts_;
+  DeviceCentroids<T> centroids_;
 };
 
 /// What a fit holds on the device.
@@ -110,7 +153,7 @@ class CudaEngine {
   void load_batch(std::span<const std::int64_t> rows);
   void begin_pass(const Matrix<T>& centroids);
   void add_wave(const ClusterRows<T>& rows, std::int32_t* labels);
-  void finish_pass(Statistics& statistics);
+  void finish_pass(std::int64_t n_rows, Statistics& statistics);
 
   const CudaBackend backend_;
   const FitRows<T>& rows_;
@@ -122,6 +165,7 @@ class CudaEngine {
   DeviceFeed<T> feed_;
   DeviceClusterRows<T> cluster_rows_;
   DeviceCentroidArrays<T> centroids_;
+  NearestSearch<T> search_;
   std::optional<DeviceCentroidArrays<T>> candidates_;  // while there are more of them
   DeviceArray<double> weights_;                        // [N], scaled; none when all are 1
   DeviceArray<std::int32_t> labels_;       // [N] of the last pass; none with mini-batches

@@ -30,6 +30,7 @@ CudaEngine<T>::CudaEngine(const Context& context, const Plan& plan, const FitRow
       feed_(backend_, plain_, DeviceFeed<T>::shape(rows.source, false, flow_)),
       cluster_rows_(backend_.device, coordinates, flow_.wave_rows),
       centroids_(backend_.device, options.n_clusters, rows.source.cols()),
+      search_(backend_, options.n_clusters, rows.source.cols(), flow_.wave_rows),
       wave_labels_(backend_.device, flow_.wave_rows, "labels"),
       distances_(backend_.device, flow_.wave_rows, "distances"),
       units_(backend_.device, fixed.n_columns(), "coordinates"),
@@ -70,6 +71,7 @@ template <class T>
 void CudaEngine<T>::begin_pass(const Matrix<T>& centroids) {
   const PassCounters none;
   centroids_.set(backend_, centroids);
+  search_.prepare(centroids_.view());
   sums_.fill_zero();
   totals_.fill_zero();
   counters_.upload(&none, 1);
@@ -78,7 +80,7 @@ void CudaEngine<T>::begin_pass(const Matrix<T>& centroids) {
 template <class T>
 void CudaEngine<T>::add_wave(const ClusterRows<T>& rows, std::int32_t* labels) {
   const DeviceCentroids<T>& centroids = centroids_.view();
-  nearest(backend_, rows, centroids, cluster_rows_.doubts(), labels, counters_.data());
+  search_.find(rows, cluster_rows_.doubts(), labels, counters_.data());
   own_distances(backend_, rows, centroids.values, 1.0, labels, static_cast<T*>(nullptr),
                 partials_.data());
   add_partials(backend_, partials_.data(), blocks_of(rows.n_rows), 1, 1, totals_.data());
@@ -87,7 +89,7 @@ void CudaEngine<T>::add_wave(const ClusterRows<T>& rows, std::int32_t* labels) {
 }
 
 template <class T>
-void CudaEngine<T>::finish_pass(Statistics& statistics) {
+void CudaEngine<T>::finish_pass(std::int64_t n_rows, Statistics& statistics) {
   const std::int64_t sums_bytes = 8 * sums_.size();
   results_.fetch(sums_.data(), 0, sums_bytes);
   results_.fetch(counters_.data(), sums_bytes, kCountersBytes);
@@ -100,8 +102,10 @@ void CudaEngine<T>::finish_pass(Statistics& statistics) {
   std::memcpy(&inertia, from + sums_bytes + kCountersBytes, sizeof(inertia));
   statistics.inertia.merge({&inertia, 1});
   statistics.n_moved = static_cast<std::int64_t>(counters.n_moved);
-  statistics.n_refined = static_cast<std::int64_t>(counters.n_refined);
+  statistics.n_refined =
+      static_cast<std::int64_t>(std::max(counters.n_refined, counters.n_screened));
   statistics.zero_row = static_cast<std::int64_t>(counters.zero_row);  // kNoRow: -1
+  search_.learn(counters, n_rows);
 }
 
 template <class T>
@@ -111,7 +115,7 @@ void CudaEngine<T>::pass(const Matrix<T>& centroids, Statistics& statistics) {
   for_each_wave(counters_.data(), [&](const ClusterRows<T>& rows, std::int64_t first) {
     add_wave(rows, labels_.size() > 0 ? labels_.data() + first : wave_labels_.data());
   });
-  finish_pass(statistics);
+  finish_pass(rows_.source.rows(), statistics);
 }
 
 // Rows that lie on the device, one below the other in `out`.
@@ -158,7 +162,7 @@ void CudaEngine<T>::pass_batch(std::span<const std::int64_t> rows, const Matrix<
   for_each_batch_wave(
       static_cast<std::int64_t>(rows.size()), counters_.data(),
       [&](const ClusterRows<T>& wave, std::int64_t) { add_wave(wave, wave_labels_.data()); });
-  finish_pass(statistics);
+  finish_pass(static_cast<std::int64_t>(rows.size()), statistics);
 }
 
 template <class T>

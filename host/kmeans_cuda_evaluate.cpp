@@ -11,13 +11,16 @@ std::int64_t blocks_of(std::int64_t n_rows) { return (n_rows + kBlockRows - 1) /
 
 // What a wave needs beside its results.
 template <class T>
-EvaluationNeeds needs_of(const Model& model, std::int64_t result_bytes) {
+EvaluationNeeds needs_of(const CudaBackend& backend, const Model& model,
+                         std::int64_t result_bytes) {
   const std::int64_t k = model.n_clusters();
   const std::int64_t d = model.n_features();
   EvaluationNeeds needs;
   needs.fixed_bytes = DeviceCentroidArrays<T>::bytes(k, d) + DeviceClusterRows<T>::bytes(d) +
+                      NearestSearch<T>::bytes(backend, k, d) +
                       static_cast<std::int64_t>(sizeof(PassCounters) + sizeof(DeviceSum));
   needs.tile_bytes = DeviceClusterRows<T>::block_bytes(model.metric == Metric::cosine) +
+                     NearestSearch<T>::block_bytes(backend, k, d) +
                      kBlockRows * static_cast<std::int64_t>(sizeof(std::int32_t));
   needs.record_bytes = 8;
   needs.result_bytes = result_bytes;
@@ -32,8 +35,10 @@ Evaluated cuda_evaluate(const Context& context, const Model& model, const RowSou
   const std::int64_t k = model.n_clusters();
   const RowOutputs<T> wanted{outputs.squared_distances, outputs.distances, outputs.labels,
                              outputs.space};
+  const std::int64_t result_bytes = 2 * WaveOutputs<T>::row_bytes(k, wanted);
+  const CudaBackend one_worker{*context.cuda(), context.threads(), 1};
   const Evaluation plan =
-      plan_evaluation(context, rows, needs_of<T>(model, 2 * WaveOutputs<T>::row_bytes(k, wanted)));
+      plan_evaluation(context, rows, needs_of<T>(one_worker, model, result_bytes));
   const CudaBackend backend{*context.cuda(), context.threads(), plan.n_workers};
   CudaDevice& device = backend.device;
   const DataSummary data = cuda_scan(context, backend, rows, {}, {}, plan.device_bytes);
@@ -44,6 +49,7 @@ Evaluated cuda_evaluate(const Context& context, const Model& model, const RowSou
   DeviceFeed<T> feed(backend, plain, DeviceFeed<T>::shape(rows, false, plan.flow));
   const DeviceClusterRows<T> cluster_rows(device, coordinates, plan.flow.tile_rows);
   DeviceCentroidArrays<T> centroids(device, k, model.n_features());
+  NearestSearch<T> search(backend, k, model.n_features(), plan.flow.tile_rows);
   DeviceArray<std::int32_t> labels(device, plan.flow.tile_rows, "labels");
   DeviceArray<double> partials(device, plan.flow.tile_rows / kBlockRows, "sums of a wave");
   DeviceArray<DeviceSum> inertia(device, 1, "sums");
@@ -53,14 +59,14 @@ Evaluated cuda_evaluate(const Context& context, const Model& model, const RowSou
   counters.upload(&none, 1);
   inertia.fill_zero();
   centroids.set(backend, to_coordinates<T>(model.centroids, coordinates));
+  search.prepare(centroids.view());
   feed.for_each_chunk([&](const DeviceRows<T>& chunk, std::int64_t first_row) {
     cluster_rows.for_each_wave(
         backend, chunk.data, chunk.n_rows, chunk.stride, nullptr, first_row, counters.data(),
         [&](const ClusterRows<T>& wave, std::int64_t first) {
           const DeviceOutputs<T> out = results.begin(first);
           std::int32_t* const label = out.labels != nullptr ? out.labels : labels.data();
-          nearest(backend, wave, centroids.view(), cluster_rows.doubts(), label,
-                  static_cast<PassCounters*>(nullptr));
+          search.find(wave, cluster_rows.doubts(), label, nullptr);
           own_distances(backend, wave, centroids.view().values, unit, label, out.values,
                         partials.data());
           add_partials(backend, partials.data(), blocks_of(wave.n_rows), 1, 1, inertia.data());

@@ -53,7 +53,8 @@ struct DeviceCentroids {
 struct PassCounters {
   static constexpr unsigned long long kNoRow = ~0ULL;
   unsigned long long n_moved = 0;        // rows of positive weight whose label changed
-  unsigned long long n_refined = 0;      // rows that took a second look
+  unsigned long long n_refined = 0;      // rows that took a look in double
+  unsigned long long n_screened = 0;     // rows that a screen left to another screen
   unsigned long long zero_row = kNoRow;  // the first row of positive weight without a direction
 };
 

@@ -272,6 +272,9 @@ __global__ void __launch_bounds__(kThreads, 2) screen_kernel(const ScreenProblem
   if (lane == 0 && n_moved > 0) {
     atomicAdd(&p.counters->n_moved, static_cast<unsigned long long>(n_moved));
   }
+  if (p.from.rows != nullptr && p.counters != nullptr && blockIdx.x == 0 && thread == 0) {
+    atomicAdd(&p.counters->n_screened, static_cast<unsigned long long>(*p.from.count));
+  }
 }
 
 // ---- launch -------------------------------------------------------------------------------------

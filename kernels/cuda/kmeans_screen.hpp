@@ -38,10 +38,10 @@ void prepare_screen(const CudaBackend& backend, std::int64_t n_features,
 ///   1   tells scores apart that differ by about 2⁻⁷ |x'| |c|; rows in doubt get a look with 3
 ///   3   by about 2⁻¹³ |x'| |c| (D = 128)
 ///
-/// and then differences in double decide. *screen.doubts.count becomes the number of rows that the
-/// first look left in doubt, from which the caller can choose for the next pass: 3 products are
-/// cheaper than 1 when that is more than two thirds of them, and nearest() is cheaper than 3 when
-/// it is more than about a tenth. counters->n_refined: rows that were looked at in double.
+/// and then differences in double decide. counters->n_screened: rows that 1 product left in doubt
+/// (0 for 3), from which the caller can choose for the next pass: 3 are cheaper when that is more
+/// than two thirds of them. counters->n_refined: rows that were looked at in double; nearest() is
+/// cheaper than 3 products when these are more than about a tenth.
 ///   flops: 2 N K D of each product
 ///   bytes: 4 N D, and from the L2 cache N K D / 64 (1 product) or N K D / 32 (3)
 void screen_nearest(const CudaBackend& backend, const ClusterRows<float>& rows,
