@@ -106,37 +106,37 @@ Plan plan(const Context& context, const RowSource<T>& rows, const Options& optio
   Plan result = plan_of_rows(context, n, d);
   const kmeans::Options clusters = start_clusters(options);
   const bool by_kmeans = options.init == Init::kmeans && options.start.means.rows() == 0;
-  std::int64_t device_start = 0;
+  Plan start;               // of k-means on a device, which runs before the engine is there
+  std::int64_t pinned = 0;  // by the engine
 #ifdef CULATENT_HAS_CUDA
   if (cuda && by_kmeans) {
     const HostRows<T> host_rows(context, rows);  // missing values are filled there
-    const Plan start = kmeans::plan<T>(context, options.missing ? host_rows : rows, clusters);
-    fixed += start.host_bytes;
-    device_start = start.device_bytes;
+    start = kmeans::plan<T>(context, options.missing ? host_rows : rows, clusters);
     result.n_workers = std::min(result.n_workers, start.n_workers);
   }
 #endif
   const auto total = [&](int workers) {
-    std::int64_t start = 0;
-    if (by_kmeans && !cuda) {
+    if (cuda) return fixed + std::max(start.host_bytes, pinned + workers * per_worker);
+    std::int64_t seeding = 0;
+    if (by_kmeans) {
       const bool unfilled = in_place && !options.missing;
-      start = kmeans::Labels::bytes(n, k) +
-              kmeans::seeding_bytes<T>(clusters, n, d, unfilled, workers) +
-              kmeans::CpuAssignment<T>::bytes(k, d, unfilled, workers, 2);
+      seeding = kmeans::Labels::bytes(n, k) +
+                kmeans::seeding_bytes<T>(clusters, n, d, unfilled, workers) +
+                kmeans::CpuAssignment<T>::bytes(k, d, unfilled, workers, 2);
     }
-    return fixed + start + workers * per_worker;
+    return fixed + seeding + workers * per_worker;
   };
 #ifdef CULATENT_HAS_CUDA
   if (cuda) {
     const std::int64_t limit = context.options().memory_limit;
     // Upload buffers may have what all threads leave, or half of what one leaves.
-    const std::int64_t pinned_budget =
-        limit > 0 ? std::max(limit - total(result.n_workers), (limit - total(1)) / 2)
-                  : std::numeric_limits<std::int64_t>::max();
+    const std::int64_t budget = limit > 0 ? std::max(limit - fixed - result.n_workers * per_worker,
+                                                     (limit - fixed - per_worker) / 2)
+                                          : std::numeric_limits<std::int64_t>::max();
     const ActiveDevice active(*context.cuda());
-    CudaEngine<T>::plan(context, rows, options, pinned_budget, result);
-    fixed += result.host_bytes;
-    result.device_bytes = std::max(result.device_bytes, device_start);
+    CudaEngine<T>::plan(context, rows, options, budget, result);
+    pinned = result.host_bytes;
+    result.device_bytes = std::max(result.device_bytes, start.device_bytes);
   }
 #endif
   fit_to_limit(context, total, "raise it, or use fewer components or --init random", result);

@@ -113,10 +113,9 @@ Opened open(const CLI::App& app, const std::string& verb, const ApplyOptions& op
   opened.dtype = options.machine.dtype.value_or(default_dtype(*opened.data));
   opened.chunk_bytes = limit > 0 ? std::min(kChunkBytes, limit / 4) : kChunkBytes;
   limit = limit_after(limit, opened.chunk_bytes, "a chunk of results");
-  const bool has_cuda_steps = opened.method->has_cuda_steps && !options.data.reading.missing;
-  const std::string device =
-      choose_device(options.machine, has_cuda_steps,
-                    opened.method->name + (options.data.reading.missing ? " --missing" : ""));
+  const bool missing = options.data.reading.missing;
+  const std::string device = choose_device(options.machine, opened.method->runs_on_cuda(missing),
+                                           opened.method->name + (missing ? " --missing" : ""));
   opened.context = std::make_unique<Context>(context_options(options.machine, limit, device));
   return opened;
 }

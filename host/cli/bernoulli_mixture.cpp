@@ -218,6 +218,8 @@ std::unique_ptr<LoadedModel> load(const std::string& path, const CLI::App&) {
 Method bernoulli_mixture_method() {
   return {.name = "bernoulli-mixture",
           .summary = "groups of rows of zeros and ones",
+          .has_cuda_steps = true,
+          .has_cuda_missing = true,
           .command = command,
           .recognises = recognises,
           .add_apply_options = add_apply_options,

@@ -213,7 +213,7 @@ int run(const Method& method, FitCommand& command, const FitOptions& options) {
                            "name the file that the model goes to");
   }
   const bool missing = options.data.reading.missing;
-  const std::string device = choose_device(options.machine, method.has_cuda_steps && !missing,
+  const std::string device = choose_device(options.machine, method.runs_on_cuda(missing),
                                            method.name + (missing ? " --missing" : ""));
   check_paths(command, options);
   command.prepare();

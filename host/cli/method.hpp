@@ -124,13 +124,16 @@ struct Method {
   std::string name;     ///< the METHOD word, and `culatent.method` in files
   std::string summary;  ///< half a line
   bool has_cuda_steps = false;
-  bool scores_labels = false;  ///< score takes --labels
+  bool has_cuda_missing = false;  ///< and with --missing
+  bool scores_labels = false;     ///< score takes --labels
   std::unique_ptr<FitCommand> (*command)();
   /// True when a file without `culatent.method` holds such a model, by its tensors.
   bool (*recognises)(const io::TensorFile& file);
   /// Adds the options of predict, transform or score for such models; `load` sees their values.
   void (*add_apply_options)(CLI::App& app, const std::string& verb);
   std::unique_ptr<LoadedModel> (*load)(const std::string& path, const CLI::App& app);
+
+  bool runs_on_cuda(bool missing) const { return has_cuda_steps && (!missing || has_cuda_missing); }
 };
 
 const std::vector<Method>& methods();

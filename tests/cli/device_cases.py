@@ -1,6 +1,7 @@
 """A CUDA device: the real one where there is one, else the CPU stand-in's where that is built."""
 
 import math
+import random
 
 from files import BLOBS, planted, read_npy, read_safetensors, write_npy
 from harness import Skip, near
@@ -99,3 +100,52 @@ def test_a_checkpoint_is_gone_on_from_to_the_same_bits(box):
     process.communicate()
     box.ok(*fit, "--max-iter", 6, *checkpoint, "--model", "m.safetensors")
     assert box.bytes("m.safetensors") == box.bytes("whole.safetensors")
+
+
+def bits(box, n=1200, holes=False):
+    data(box)
+    draw = random.Random(5)
+    means = [[0.9] * 8 + [0.2] * 8, [0.1] * 4 + [0.7] * 12]
+    rows = [[math.nan if holes and draw.random() < 0.1 else float(draw.random() < p)
+             for p in means[i % 2]] for i in range(n)]
+    write_npy(box.path("b.npy"), rows)
+    return ["fit", "bernoulli-mixture", "b.npy", "--components", 2, "--seed", 1]
+
+
+def test_bernoulli_mixtures_agree_with_the_processor(box):
+    for holes in (False, True):
+        missing = ["--missing"] if holes else []
+        fit = [*bits(box, holes=holes), *missing, "--max-iter", 5, "--tol", 0]
+        cpu = box.ok(*fit, "--model", "cpu.safetensors", "--device", "cpu")
+        cuda = box.ok(*fit, "--model", "cuda.safetensors")
+        assert cuda["device"] == "cuda:0" and cuda["dtype"] == "float64"
+        # Both sum 1200 rows in float64 after the same k-means.
+        near([t["objective"] for t in cuda["trace"]], [t["objective"] for t in cpu["trace"]], 1e-11,
+             "trace")
+        near(read_safetensors(box.path("cuda.safetensors"))[0]["means"],
+             read_safetensors(box.path("cpu.safetensors"))[0]["means"], 1e-11, "means")
+        for device in ("cpu", "cuda"):
+            box.ok("predict", "cuda.safetensors", "b.npy", *missing, "--output", f"{device}.npy",
+                   "--device", device)
+        assert read_npy(box.path("cpu.npy")) == read_npy(box.path("cuda.npy"))
+        scores = [box.ok("score", "cuda.safetensors", "b.npy", *missing, "--device", device)
+                  for device in ("cpu", "cuda")]
+        near(scores[1]["log_likelihood"], scores[0]["log_likelihood"], 1e-11, "score")
+        plan = box.ok(*fit, "--model", "m.safetensors", "--dry-run")
+        assert plan["device_bytes"] >= cuda["memory"]["peak_device_bytes"] > 0
+
+
+def test_bits_of_bernoulli_mixtures_depend_on_neither_chunks_nor_threads(box):
+    fit = [*bits(box, 3000), "--max-iter", 4, "--device", "cuda:0", "--dtype", "float32"]
+    for name, options in (("a", []), ("b", ["--chunk-rows", 1024]), ("c", ["--threads", 1])):
+        box.ok(*fit, "--model", f"{name}.safetensors", *options)
+    assert box.bytes("a.safetensors") == box.bytes("b.safetensors") == box.bytes("c.safetensors")
+
+
+def test_values_outside_are_named_on_the_device_too(box):
+    fit = bits(box)
+    rows = [[0.0, 1.0]] * 1500
+    rows[1300] = [0.0, 1.25]
+    write_npy(box.path("b.npy"), rows)
+    box.fails(3, *fit, "--model", "m.safetensors", "--device", "cuda",
+              words=["1.25", "row 1300, column 1"])

@@ -1,6 +1,7 @@
 #include <cstring>
 #include <vector>
 
+#include "culatent/bernoulli_mixture.hpp"
 #include "culatent/error.hpp"
 #include "culatent/gaussian_mixture.hpp"
 #include "kernels/cuda/upload.hpp"
@@ -94,6 +95,42 @@ TEST_F(CudaFailures, AnyLaunchThatFailsIsADeviceErrorAndLosesNothing) {
     EXPECT_EQ(simt::live_allocations(), live) << "launch " << i << " leaks";
   }
   EXPECT_EQ(fit(context, gm::Covariance::full).n_iter, 1);
+}
+
+// Fit and evaluation of a Bernoulli mixture of the data's signs, k-means before them.
+TEST_F(CudaFailures, ABernoulliMixtureThatFailsAnywhereLosesNothing) {
+  namespace bm = bernoulli_mixture;
+  Matrix<float> signs(rows_.rows(), rows_.cols());
+  for (std::int64_t i = 0; i < rows_.size(); ++i) signs.data()[i] = rows_.data()[i] > 0 ? 1 : 0;
+  const Context context({.device = "cuda"});
+  std::vector<std::int32_t> labels(static_cast<std::size_t>(signs.rows()));
+  const auto run = [&] {
+    const bm::Fit fit = bm::fit<float>(context, signs.view(),
+                                       {.n_components = 2, .max_iter = 1, .tol = 0.0, .seed = 1});
+    bm::predict<float>(context, fit.model, signs.view(), labels);
+    return fit;
+  };
+  const std::uint64_t launches = simt::stats().launches, allocations = simt::allocations();
+  const bm::Fit whole = run();
+  const std::uint64_t n_launches = simt::stats().launches - launches;
+  const std::uint64_t n_allocations = simt::allocations() - allocations;
+  const std::uint64_t live = simt::live_allocations(), handles = simt::live_handles();
+  ASSERT_GT(n_launches, 10u);
+  ASSERT_GT(n_allocations, 20u);
+  for (std::uint64_t i = 1; i <= n_allocations; ++i) {
+    simt::fail_allocation(i);
+    EXPECT_THROW(run(), out_of_memory) << "allocation " << i;
+    simt::fail_allocation(0);
+    EXPECT_EQ(simt::live_allocations(), live) << "allocation " << i << " leaks";
+    EXPECT_EQ(simt::live_handles(), handles) << "allocation " << i << " leaks";
+  }
+  for (std::uint64_t i = 1; i <= n_launches; ++i) {
+    simt::fail_launch(i);
+    EXPECT_THROW(run(), device_error) << "launch " << i;
+    simt::fail_launch(0);
+    EXPECT_EQ(simt::live_allocations(), live) << "launch " << i << " leaks";
+  }
+  EXPECT_EQ(run().model.weights, whole.model.weights) << "the context is not what it was";
 }
 
 // Whatever else failed before is not a lack of memory.
