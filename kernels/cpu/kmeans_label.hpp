@@ -42,7 +42,7 @@ std::int64_t label_tile(const CpuAssignment<T>& a, const Tile<T>& tile,
                         const Coordinates& coordinates, Worker<T>& w) {
   const std::int64_t d = a.centroids.cols();
   const std::int64_t k = a.centroids.rows();
-  stage_rows(tile, coordinates, w);
+  stage_rows(tile, coordinates, true, w);
   const auto active = static_cast<int>(culatent::cpu::round_up(tile.rows.rows, 32));
   culatent::cpu::two_best(w.x.data(), d, a.packed.data(), a.offsets.data(), groups(k), active,
                           w.best.data(), w.second.data(), w.label.data());

@@ -6,13 +6,54 @@
 namespace culatent::kmeans {
 namespace {
 
-// Squared distances of the tile's rows to one candidate, in w.best.
-template <class T>
-void to_candidate(const Matrix<T>& candidates, std::int64_t c, const Tile<T>& tile, Worker<T>& w) {
-  const auto active = static_cast<int>(culatent::cpu::round_up(tile.rows.rows, 32));
-  culatent::cpu::norms(w.x.data(), candidates.cols(), candidates.data() + c * candidates.cols(), 1,
-                       active, w.best.data());
+using culatent::cpu::Simd;
+
+constexpr int kVectors = 4;  // of rows, whose distances to two candidates are in registers together
+
+// least[v] = min(least[v], |x_v − c|²) over kCount candidates that lie one after another.
+template <int kCount, class T>
+void meet(const T* x, const T* candidates, std::int64_t d,
+          typename Simd<T>::Vec (&least)[kVectors]) {
+  using S = Simd<T>;
+  typename S::Vec distance[kCount][kVectors] = {};
+  for (std::int64_t j = 0; j < d; ++j) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      const typename S::Vec value = S::load(x + j * kTileStride + v * S::kLanes);
+#pragma GCC unroll 2
+      for (int c = 0; c < kCount; ++c) {
+        const typename S::Vec delta = value - S::fill(candidates[c * d + j]);
+        distance[c][v] += delta * delta;
+      }
+    }
+  }
+#pragma GCC unroll 2
+  for (int c = 0; c < kCount; ++c) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      least[v] = distance[c][v] < least[v] ? distance[c][v] : least[v];
+    }
+  }
 }
+
+// lowest[row] = min(lowest[row], |x_row − c|²) over the candidates, for the rows below `active` of
+// the tile x. Features in ascending order, subtracted before they are squared.
+//   per vector of rows and candidate D subtractions and D FMA, and 3 loads for 4 of each
+template <class T>
+void lower_tile(const T* x, const Matrix<T>& candidates, int active, T* lowest) {
+  using S = Simd<T>;
+  const std::int64_t d = candidates.cols();
+  for (int row = 0; row < active; row += kVectors * S::kLanes) {
+    typename S::Vec least[kVectors];
+    for (int v = 0; v < kVectors; ++v) least[v] = S::load(lowest + row + v * S::kLanes);
+    std::int64_t c = 0;
+    for (; c + 2 <= candidates.rows(); c += 2) meet<2>(x + row, &candidates(c, 0), d, least);
+    if (c < candidates.rows()) meet<1>(x + row, &candidates(c, 0), d, least);
+    for (int v = 0; v < kVectors; ++v) S::store(lowest + row + v * S::kLanes, least[v]);
+  }
+}
+
+int padded(std::int64_t rows) { return static_cast<int>(culatent::cpu::round_up(rows, 32)); }
 
 }  // namespace
 
@@ -23,14 +64,11 @@ void lower_distances(const CpuBackend& backend, CpuAssignment<T>& a, const RowCh
   for_each_tile(
       backend, a, chunk,
       [&](const Tile<T>& tile, Worker<T>& w) {
-        stage_rows(tile, coordinates, w);
+        stage_rows(tile, coordinates, false, w);
         T* lowest = least.data() + tile.first;
-        for (std::int64_t c = 0; c < candidates.rows(); ++c) {
-          to_candidate(candidates, c, tile, w);
-          for (std::int64_t i = 0; i < tile.rows.rows; ++i) {
-            lowest[i] = std::min(lowest[i], w.best[static_cast<std::size_t>(i)]);
-          }
-        }
+        std::copy_n(lowest, tile.rows.rows, w.best.data());
+        lower_tile(w.x.data(), candidates, padded(tile.rows.rows), w.best.data());
+        std::copy_n(w.best.data(), tile.rows.rows, lowest);
         for (std::int64_t i = 0; i < tile.rows.rows; ++i) {
           if (chunk.weight(tile.first + i) == 0.0) lowest[i] = T{0};
         }
@@ -57,10 +95,11 @@ void try_candidates(const CpuBackend& backend, CpuAssignment<T>& a, const RowChu
   for_each_tile(
       backend, a, chunk,
       [&](const Tile<T>& tile, Worker<T>& w) {
-        stage_rows(tile, coordinates, w);
+        stage_rows(tile, coordinates, false, w);
         const T* lowest = least.data() + tile.first;
         for (std::int64_t c = 0; c < candidates.rows(); ++c) {
-          to_candidate(candidates, c, tile, w);
+          culatent::cpu::norms(w.x.data(), candidates.cols(), &candidates(c, 0), 1,
+                               padded(tile.rows.rows), w.best.data());
           double sum = 0.0;
           for (std::int64_t i = 0; i < tile.rows.rows; ++i) {
             const T distance = std::min(lowest[i], w.best[static_cast<std::size_t>(i)]);

@@ -48,10 +48,11 @@ void measure(std::int64_t count, std::int64_t d, bool unit_length, Worker<T>& w)
   }
 }
 
-/// The tile's rows in the coordinates, in w.x, and their lengths.
+/// The tile's rows in the coordinates, in w.x. With `lengths` |x'| in w.norm.
 template <class T>
-void stage_rows(const Tile<T>& tile, const Coordinates& coordinates, Worker<T>& w) {
+void stage_rows(const Tile<T>& tile, const Coordinates& coordinates, bool lengths, Worker<T>& w) {
   culatent::cpu::stage(tile.rows, coordinates.frame, w.x.data());
+  if (!lengths && !coordinates.unit_length) return;
   measure<T>(tile.rows.rows, tile.rows.cols, coordinates.unit_length, w);
 }
 
