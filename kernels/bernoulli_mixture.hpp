@@ -10,6 +10,7 @@
 #include "culatent/bernoulli_mixture.hpp"
 #include "host/exact_sums.hpp"
 #include "kernels/backend.hpp"
+#include "kernels/cost.hpp"
 
 /// The steps of the Bernoulli mixture (METHODS: Bernoulli mixture). K components, D features. Rows
 /// are read as F features: the D values, and with missing values D marks of what is there beside
@@ -83,6 +84,12 @@ struct BadValue {
   std::int64_t column = -1;
   double value = 0.0;
 };
+
+/// The least work of a pass without missing values: 4 N K D flops; rows once.
+inline Cost expectation_maximisation_cost(double n_rows, double n_components, double n_features,
+                                          double element_bytes) {
+  return {4.0 * n_rows * n_components * n_features, n_rows * n_features * element_bytes};
+}
 
 /// One pass of the chunk: responsibilities at the parameters and the sums of the next M-step, added
 /// to `sums`. NaN is a missing value when the layout has marks.
