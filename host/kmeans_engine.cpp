@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "host/row_pass.hpp"
+#include "kernels/kmeans_rounding.hpp"
 
 namespace culatent::kmeans {
 namespace {
@@ -50,8 +51,11 @@ void place(const Coordinates& coordinates, Matrix<T>& rows) {
       value = value * scale - static_cast<T>(coordinates.frame.centre[c]) * scale;
       square += value * value;
     }
-    if (!coordinates.unit_length || square <= T{0}) continue;
-    const T factor = T{1} / std::sqrt(square);
+    if (!coordinates.unit_length) continue;
+    const T factor = square < kSmallSquare<T>
+                         ? unit_factor<T>(rows.cols(), [&](std::int64_t j) { return rows(i, j); })
+                         : T{1} / std::sqrt(square);
+    if (!(factor > T{0})) continue;
     for (std::int64_t j = 0; j < rows.cols(); ++j) rows(i, j) *= factor;
   }
 }

@@ -57,6 +57,12 @@ Fit fit_on(const Context& context, const RowSource<T>& rows, const Options& opti
                      "use fewer clusters, or --empty relocate");
   }
   fit.refined_fraction = steps.refined_fraction();
+  const std::int64_t n_light = count_light_rows(options.weights, data.weight_scale);
+  if (n_light > 0) {
+    fit.warnings.push_back({"light", std::to_string(n_light) +
+                                         " rows weigh so little beside others that their weight "
+                                         "was taken as 0"});
+  }
   if (fit.n_relocated > 0) {
     fit.warnings.push_back({"relocated", "empty clusters were moved to the farthest rows " +
                                              std::to_string(fit.n_relocated) + " times"});

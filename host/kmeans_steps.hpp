@@ -14,6 +14,8 @@
 
 namespace culatent::kmeans {
 
+/// Values of centroids from which on threads share an update.
+inline constexpr std::int64_t kLeastShared = 1 << 15;
 inline constexpr int kMostStale = 10;  // mini-batches without progress, as scikit-learn has it
 
 /// What the loop (host/fit_loop.hpp) asks of k-means. The state is the model, in double and in the
@@ -150,12 +152,14 @@ class Steps {
     previous_ = model_.centroids;
     std::vector<std::int64_t> empty;
     const bool batches = options_.mini_batch > 0;
-    for (std::int64_t k = 0; k < model_.n_clusters(); ++k) {
+    const std::int64_t n_clusters = model_.n_clusters();
+    const int n_workers = model_.centroids.size() < kLeastShared ? 1 : host_.n_workers;
+    host_.threads.parallel_for(n_clusters, n_workers, [&](std::int64_t k, int) {
       const double weight = statistics_.count(fixed_, k);
-      if (weight > 0.0) {
-        move_centroid(k, weight, batches ? model_.counts[index(k)] : 0.0);
-      }
-      if (batches) model_.counts[index(k)] += weight / rows_.weight_scale;
+      if (weight > 0.0) move_centroid(k, weight, batches ? model_.counts[index(k)] : 0.0);
+    });
+    for (std::int64_t k = 0; k < n_clusters; ++k) {
+      if (batches) model_.counts[index(k)] += statistics_.count(fixed_, k) / rows_.weight_scale;
       if (model_.counts[index(k)] == 0.0) empty.push_back(k);
     }
     if (!empty.empty() && (!batches || seen_enough(run))) fill_empty(run, empty);
@@ -196,16 +200,17 @@ class Steps {
   void move_centroid(std::int64_t k, double weight, double before) {
     before *= rows_.weight_scale;
     double square = 0.0;
-    std::vector<double> mean(index(model_.n_features()));
     for (std::int64_t j = 0; j < model_.n_features(); ++j) {
       const double old = static_cast<double>(centroids_(k, j));
-      mean[index(j)] = (before * old + statistics_.sum(fixed_, k, j)) / (before + weight);
-      square += mean[index(j)] * mean[index(j)];
+      const double mean = (before * old + statistics_.sum(fixed_, k, j)) / (before + weight);
+      model_.centroids(k, j) = mean;
+      square += mean * mean;
     }
-    if (coordinates_.unit_length && !(square > 0.0)) return;  // rows that cancel: any direction
+    const bool cancel = coordinates_.unit_length && !(square > 0.0);  // any direction: as it was
     const double length = coordinates_.unit_length ? std::sqrt(square) : 1.0;
     for (std::int64_t j = 0; j < model_.n_features(); ++j) {
-      model_.centroids(k, j) = to_data(mean[index(j)] / length, j);
+      double& value = model_.centroids(k, j);
+      value = cancel ? previous_(k, j) : to_data(value / length, j);
     }
   }
 
