@@ -177,10 +177,6 @@ template <class T>
 DataSummary CudaEngine<T>::scan(const Context& context, const Plan& plan, const RowSource<T>& rows,
                                 std::span<const double> weights, const ScanOptions& options) {
   const CudaBackend backend{*context.cuda(), context.threads(), plan.n_workers};
-  if (options.missing) {
-    // The scan on the device takes no missing values.
-    return CpuEngine<T>::scan(context, plan, HostRows<T>(context, rows), weights, options);
-  }
   return cuda_scan(context, backend, rows, weights, options, plan.device_bytes);
 }
 
@@ -190,9 +186,10 @@ void CudaEngine<T>::load(const Model& model) {
   // The prior, added up as after an update.
   values_.fill_zero();
   empty_.fill_zero();
+  UpdateStatus status;
+  device_status_.upload(&status, 1);
   finish_update(backend_, values_.data(), options_.n_components, current_.priors(), empty_.data(),
                 device_status_.data());
-  UpdateStatus status;
   device_status_.download(&status, 1);
   prior_ = status.prior;
 }

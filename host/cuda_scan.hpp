@@ -5,13 +5,13 @@
 
 namespace culatent {
 
-/// A look at all rows, where they lie: on the host by the CPU, on the device by its kernel.
-/// NaN is bad, `weightless` as ScanOptions has it. Of the device's memory it takes `device_budget`
-/// bytes, or cuda_scan_bytes() when that is more.
+/// A look at all rows, where they lie: on the host by the CPU, on the device by its kernel; nothing
+/// is hashed. Of the device's memory it takes `device_budget` bytes, or cuda_scan_bytes() when that
+/// is more.
 template <class T>
 ColumnScan cuda_scan_columns(const Context& context, const CudaBackend& backend,
-                             const FitRows<T>& rows, std::int64_t device_budget,
-                             bool weightless = true);
+                             const FitRows<T>& rows, const ScanOptions& options,
+                             std::int64_t device_budget);
 
 /// The least that a scan of rows on the device holds there.
 std::int64_t cuda_scan_bytes(std::int64_t n_features);

@@ -106,7 +106,7 @@ Summary<T> evaluate(const Context& context, const Model& model, const RowSource<
     const Evaluation evaluation = cuda_evaluation(context, model, rows, outputs);
     const CudaBackend cuda{*context.cuda(), context.threads(), evaluation.n_workers};
     const ColumnScan columns =
-        cuda_scan_columns(context, cuda, FitRows<T>{rows, {}}, evaluation.device_bytes);
+        cuda_scan_columns(context, cuda, FitRows<T>{rows, {}}, {}, evaluation.device_bytes);
     check_values(columns);
     const Frame frame = evaluation_frame<T>(model, columns);
     const UpdateStatus sums = cuda_expectation(cuda, model, rows, frame, evaluation.flow, outputs);

@@ -40,6 +40,7 @@ struct ColumnShare {
   double maximum = -kInfinity;
   double sum = 0.0;
   double weight = 0.0;
+  std::int64_t n_missing = 0;
 };
 
 __device__ __forceinline__ void merge(ColumnShare& into, const ColumnShare& from) {
@@ -47,6 +48,7 @@ __device__ __forceinline__ void merge(ColumnShare& into, const ColumnShare& from
   into.maximum = max(into.maximum, from.maximum);
   into.sum += from.sum;
   into.weight += from.weight;
+  into.n_missing += from.n_missing;
 }
 
 __global__ void __launch_bounds__(kThreads)
@@ -74,7 +76,9 @@ __global__ void __launch_bounds__(kThreads) scan_kernel(ScanInput<T> input, Devi
       const double weight =
           input.weights != nullptr ? static_cast<double>(input.weights[first + row]) : 1.0;
       const bool finite = isfinite(value);
-      if (!finite && bad_row < 0) bad_row = row;
+      const bool missing = value != value && out.n_missing != nullptr;
+      if (missing) ++share.n_missing;
+      if (!finite && !missing && bad_row < 0) bad_row = row;
       const bool ranges = finite && (input.weightless || weight != 0.0);
       share.minimum = ranges ? min(share.minimum, value) : share.minimum;
       share.maximum = ranges ? max(share.maximum, value) : share.maximum;
@@ -92,6 +96,10 @@ __global__ void __launch_bounds__(kThreads) scan_kernel(ScanInput<T> input, Devi
   if (thread >= input.columns || column >= d) return;
   for (int other = thread + input.columns; other < kThreads; other += input.columns) {
     merge(share, shares[other]);
+  }
+  if (share.n_missing > 0) {
+    atomicAdd(reinterpret_cast<unsigned long long*>(out.n_missing),
+              static_cast<unsigned long long>(share.n_missing));
   }
   out.minimum[block * d + column] = share.minimum;
   out.maximum[block * d + column] = share.maximum;

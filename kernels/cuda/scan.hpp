@@ -15,6 +15,8 @@ struct DeviceScan {
   double* maximum = nullptr;         // [n_blocks, D] −inf
   double* sums = nullptr;            // [n_blocks, 2 D] sum w x, then sum w
   std::int64_t* bad_cell = nullptr;  // [n_blocks] row * D + column within the block, −1: none
+  /// [1] gains the number of NaN, which are missing values then; null: NaN is bad.
+  std::int64_t* n_missing = nullptr;
 };
 
 /// `weights` null: all 1. `weightless`: rows of weight 0 count in the ranges.

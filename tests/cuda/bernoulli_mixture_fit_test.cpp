@@ -83,6 +83,10 @@ TEST_F(BernoulliMixtureFit, RowsHaveTheSameBitsWhereverTheyLie) {
         const bm::Fit fit = bm::fit<float>(context, view(copy, margin), o);
         EXPECT_TRUE(same_bits(fit, expected)) << "missing " << missing << " margin " << margin;
         EXPECT_LE(context.peak_device_bytes(), fit.plan.device_bytes);
+        EXPECT_EQ(fit.warnings.size(), expected.warnings.size());
+        for (std::size_t i = 0; i < fit.warnings.size(); ++i) {  // how many are missing
+          EXPECT_EQ(fit.warnings[i].text, expected.warnings[i].text);
+        }
       }
     }
   }
@@ -93,6 +97,7 @@ TEST_F(BernoulliMixtureFit, ShrinksToTheLimitAndKeepsItsBits) {
   const auto copy = on_device(rows_, 0);
   for (const bool in_place : {false, true}) {
     for (const auto init : {bm::Init::kmeans, bm::Init::random}) {
+      if (in_place && init == bm::Init::kmeans) continue;  // k-means has tests of its own
       const MatrixRows<float> rows(in_place ? view(copy, 0) : rows_.view());
       bm::Options o = options();
       o.n_components = 32;  // so that the device holds more than the host
@@ -103,7 +108,7 @@ TEST_F(BernoulliMixtureFit, ShrinksToTheLimitAndKeepsItsBits) {
       const bm::Fit whole = bm::fit<float>(whole_context, rows, o);
       EXPECT_LE(whole_context.peak_device_bytes(), whole.plan.device_bytes);
       int n_taken = 0;
-      for (std::int64_t limit = whole.plan.device_bytes - 1;; limit = limit * 4 / 5) {
+      for (std::int64_t limit = whole.plan.device_bytes - 1;; limit = limit * 2 / 3) {
         const Context context(place(limit));
         bm::Fit fit;
         try {
@@ -137,7 +142,7 @@ TEST_F(BernoulliMixtureFit, AFewMegabytesAreEnoughForManyRows) {
 
 // All rows but one in 2 000 have the feature: 1 − μ has as many digits as μ.
 TEST_F(BernoulliMixtureFit, AMeanNearOneIsAsExactAsOneNearZero) {
-  Matrix<float> rows(200000, 2);
+  Matrix<float> rows(40000, 2);
   std::int64_t ones = 0;
   for (std::int64_t i = 0; i < rows.rows(); ++i) {
     const bool one = i % 1999 == 5;
@@ -166,6 +171,7 @@ TEST_F(BernoulliMixtureFit, BadValuesAreNamedWhereverTheyLie) {
     try {
       bm::Options o = options();
       o.missing = missing;
+      o.init = bm::Init::random;
       if (evaluate) {
         std::vector<float> log_prob(at(n));
         bm::evaluate<float>(context, model_, MatrixRows<float>(rows),

@@ -63,7 +63,8 @@ struct Scanned {
 class Scan : public CudaTest {
  protected:
   template <class T>
-  Scanned scan(const Rows<T>& rows, const std::vector<T>& weights, bool weightless = true) {
+  Scanned scan(const Rows<T>& rows, const std::vector<T>& weights, bool weightless = true,
+               std::int64_t* n_missing = nullptr) {
     const std::int64_t blocks = (rows.n + kBlockRows - 1) / kBlockRows;
     const auto device_rows = to_device(rows.values);
     const auto device_weights = to_device(weights);
@@ -73,7 +74,8 @@ class Scan : public CudaTest {
     auto bad_cell = to_device(std::vector<std::int64_t>(at(blocks + kMargin), 77));
     scan_columns(backend(), device_rows.data() + 1, rows.n, rows.d, rows.stride,
                  weights.empty() ? nullptr : device_weights.data(),
-                 {minimum.data(), maximum.data(), sums.data(), bad_cell.data()}, weightless);
+                 {minimum.data(), maximum.data(), sums.data(), bad_cell.data(), n_missing},
+                 weightless);
     Scanned found{to_host(minimum), to_host(maximum), to_host(sums), to_host(bad_cell)};
     for (auto* values : {&found.minimum, &found.maximum, &found.sums}) {
       for (std::int64_t i = 0; i < kMargin; ++i) {
@@ -136,6 +138,33 @@ class Scan : public CudaTest {
     }
   }
 };
+
+// NaN is left out and counted; an infinity stays bad.
+TEST_F(Scan, MissingValuesAreCountedAndNotBad) {
+  for (const std::int64_t d : {1, 3, 40}) {
+    constexpr std::int64_t n = 2100;
+    Rows<float> rows = make_rows<float>(n, d);
+    std::int64_t expected = 0;
+    for (std::int64_t i = 0; i < n; ++i) {
+      for (std::int64_t j = i % 3; j < d; j += 4) {
+        rows(i, j) = std::numeric_limits<float>::quiet_NaN();
+        ++expected;
+      }
+    }
+    rows(1500, d - 1) = std::numeric_limits<float>::infinity();
+    expected -= (d - 1) % 4 == 0 ? 1 : 0;  // 1500 % 3 is 0
+    const auto n_missing = to_device(std::vector<std::int64_t>{10});
+    const Scanned found = scan(rows, {}, true, n_missing.data());
+    EXPECT_EQ(to_host(n_missing).front(), 10 + expected);
+    EXPECT_EQ(found.bad_cell, (std::vector<std::int64_t>{-1, (1500 - kBlockRows) * d + d - 1, -1}));
+    // The rest is that of the values that are there.
+    Scanned plain = scan(rows, {});
+    EXPECT_EQ(found.minimum, plain.minimum);
+    EXPECT_EQ(found.maximum, plain.maximum);
+    EXPECT_EQ(found.sums, plain.sums);
+    for (std::int64_t block = 0; block < 3; ++block) expect_block(rows, {}, block, plain, true);
+  }
+}
 
 TEST_F(Scan, IsRangeAndSumsOfEveryBlock) {
   for (const std::int64_t n : {1, 7, 8, 9, 255, 256, 257, 1023, 1024, 1025, 2500}) {
