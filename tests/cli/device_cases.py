@@ -49,6 +49,24 @@ def test_it_agrees_with_the_processor(box):
         near(scores[1]["log_likelihood"], scores[0]["log_likelihood"], 1e-11, "score")
 
 
+def test_kmeans_has_the_processors_bits(box):
+    data(box)
+    for clusters, options in ((3, []), (3, ["--mini-batch", 300, "--max-iter", 5]),
+                              (3, ["--metric", "cosine"]), (40, ["--init", "kmeans-parallel"])):
+        for device in ("cpu", "cuda"):
+            report = box.ok("fit", "kmeans", "x.npy", "--clusters", clusters, "--seed", 1, *options,
+                            "--model", f"{device}.safetensors", "--device", device)
+            assert report["device"].startswith(device), report["device"]
+            for verb in ("predict", "transform"):
+                box.ok(verb, f"{device}.safetensors", "x.npy", "--output", f"{verb}_{device}.npy",
+                       "--device", device)
+        assert box.bytes("cpu.safetensors") == box.bytes("cuda.safetensors"), options
+        assert read_npy(box.path("predict_cpu.npy")) == read_npy(box.path("predict_cuda.npy"))
+        far = [read_npy(box.path(f"transform_{device}.npy"))[2] for device in ("cpu", "cuda")]
+        # Three or so squares are added up in float32, in any order.
+        assert all(abs(a - b) <= 1e-6 * (1 + a) for a, b in zip(*far)), options
+
+
 def test_bits_depend_on_neither_chunks_nor_threads(box):
     data(box, 3000)
     for name, options in (("a", []), ("b", ["--chunk-rows", 1024]), ("c", ["--threads", 1])):

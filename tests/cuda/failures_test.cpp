@@ -1,9 +1,11 @@
 #include <cstring>
+#include <functional>
 #include <vector>
 
 #include "culatent/bernoulli_mixture.hpp"
 #include "culatent/error.hpp"
 #include "culatent/gaussian_mixture.hpp"
+#include "culatent/kmeans.hpp"
 #include "kernels/cuda/upload.hpp"
 #include "simt/simt.hpp"
 #include "tests/core/planted.hpp"
@@ -26,6 +28,30 @@ class CudaFailures : public CudaTest {
     return gm::fit<float>(
         context, rows_.view(),
         {.n_components = 2, .covariance = covariance, .max_iter = 1, .tol = 0.0, .seed = 1});
+  }
+
+  // Every allocation and every launch of run() fails in turn.
+  static void expect_nothing_lost(const std::function<void()>& run) {
+    const std::uint64_t launches = simt::stats().launches, allocations = simt::allocations();
+    run();
+    const std::uint64_t n_launches = simt::stats().launches - launches;
+    const std::uint64_t n_allocations = simt::allocations() - allocations;
+    const std::uint64_t live = simt::live_allocations(), handles = simt::live_handles();
+    ASSERT_GT(n_launches, 10u);
+    ASSERT_GT(n_allocations, 20u);
+    for (std::uint64_t i = 1; i <= n_allocations; ++i) {
+      simt::fail_allocation(i);
+      EXPECT_THROW(run(), out_of_memory) << "allocation " << i;
+      simt::fail_allocation(0);
+      EXPECT_EQ(simt::live_allocations(), live) << "allocation " << i << " leaks";
+      EXPECT_EQ(simt::live_handles(), handles) << "allocation " << i << " leaks";
+    }
+    for (std::uint64_t i = 1; i <= n_launches; ++i) {
+      simt::fail_launch(i);
+      EXPECT_THROW(run(), device_error) << "launch " << i;
+      simt::fail_launch(0);
+      EXPECT_EQ(simt::live_allocations(), live) << "launch " << i << " leaks";
+    }
   }
 
   Matrix<float> rows_;
@@ -110,27 +136,26 @@ TEST_F(CudaFailures, ABernoulliMixtureThatFailsAnywhereLosesNothing) {
     bm::predict<float>(context, fit.model, signs.view(), labels);
     return fit;
   };
-  const std::uint64_t launches = simt::stats().launches, allocations = simt::allocations();
   const bm::Fit whole = run();
-  const std::uint64_t n_launches = simt::stats().launches - launches;
-  const std::uint64_t n_allocations = simt::allocations() - allocations;
-  const std::uint64_t live = simt::live_allocations(), handles = simt::live_handles();
-  ASSERT_GT(n_launches, 10u);
-  ASSERT_GT(n_allocations, 20u);
-  for (std::uint64_t i = 1; i <= n_allocations; ++i) {
-    simt::fail_allocation(i);
-    EXPECT_THROW(run(), out_of_memory) << "allocation " << i;
-    simt::fail_allocation(0);
-    EXPECT_EQ(simt::live_allocations(), live) << "allocation " << i << " leaks";
-    EXPECT_EQ(simt::live_handles(), handles) << "allocation " << i << " leaks";
-  }
-  for (std::uint64_t i = 1; i <= n_launches; ++i) {
-    simt::fail_launch(i);
-    EXPECT_THROW(run(), device_error) << "launch " << i;
-    simt::fail_launch(0);
-    EXPECT_EQ(simt::live_allocations(), live) << "launch " << i << " leaks";
-  }
+  expect_nothing_lost([&] { run(); });
   EXPECT_EQ(run().model.weights, whole.model.weights) << "the context is not what it was";
+}
+
+TEST_F(CudaFailures, KMeansThatFailsAnywhereLosesNothing) {
+  const Context context({.device = "cuda"});
+  Matrix<float> distances(rows_.rows(), 33);
+  for (const std::int64_t batch : {0, 50}) {
+    kmeans::Options options{.n_clusters = 33, .max_iter = 1, .mini_batch = batch, .seed = 1};
+    options.init = batch == 0 ? kmeans::Init::kmeans_parallel : kmeans::Init::random;
+    const auto run = [&] {
+      const kmeans::Fit fit = kmeans::fit<float>(context, rows_.view(), options);
+      kmeans::transform<float>(context, fit.model, rows_.view(), distances.view());
+      return fit;
+    };
+    const kmeans::Fit whole = run();
+    expect_nothing_lost([&] { run(); });
+    EXPECT_EQ(run().model.counts, whole.model.counts) << "the context is not what it was";
+  }
 }
 
 // Whatever else failed before is not a lack of memory.
