@@ -38,7 +38,6 @@ function(culatent_bundle_programs)
   endforeach()
 
   get_property(tests GLOBAL PROPERTY CULATENT_GPU_TESTS)
-  list(REMOVE_ITEM tests cuda_device_flow_gpu)  # has no use for a device
   get_property(benches GLOBAL PROPERTY CULATENT_GPU_BENCHES)
   set(lines "bin $<TARGET_FILE:culatent_cli>\n")
   foreach(program ${tests})
