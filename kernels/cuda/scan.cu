@@ -98,8 +98,8 @@ __global__ void __launch_bounds__(kThreads) scan_kernel(ScanInput<T> input, Devi
     merge(share, shares[other]);
   }
   if (share.n_missing > 0) {
-    atomicAdd(reinterpret_cast<unsigned long long*>(out.n_missing),
-              static_cast<unsigned long long>(share.n_missing));
+    auto* const missing = reinterpret_cast<unsigned long long*>(out.n_missing);
+    atomicAdd(missing, static_cast<unsigned long long>(share.n_missing));
   }
   out.minimum[block * d + column] = share.minimum;
   out.maximum[block * d + column] = share.maximum;
