@@ -86,15 +86,6 @@ class BernoulliMixture : public testing::Test {};
 using Types = testing::Types<float, double>;
 TYPED_TEST_SUITE(BernoulliMixture, Types);
 
-void expect_near(const golden::Case& c, const std::string& name, const std::vector<double>& actual,
-                 bool is_float) {
-  const std::vector<double> expected = c.expected(name);
-  ASSERT_EQ(actual.size(), expected.size()) << name;
-  for (std::size_t i = 0; i < actual.size(); ++i) {
-    EXPECT_NEAR(actual[i], expected[i], c.tolerance(name, is_float)) << name << "[" << i << "]";
-  }
-}
-
 // digits_map and digits_clip: EM by numpy from a given start.
 TYPED_TEST(BernoulliMixture, AgreesWithFrozenResults) {
   using T = TypeParam;

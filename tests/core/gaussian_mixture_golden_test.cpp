@@ -68,16 +68,6 @@ gm::Start start_of(const golden::Case& c, gm::Covariance covariance) {
   return start;
 }
 
-void expect_near(const golden::Case& c, const std::string& name, const std::vector<double>& actual,
-                 bool is_float) {
-  const std::vector<double> expected = c.expected(name);
-  const double tolerance = c.tolerance(name, is_float);
-  ASSERT_EQ(actual.size(), expected.size()) << name;
-  for (std::size_t i = 0; i < actual.size(); ++i) {
-    EXPECT_NEAR(actual[i], expected[i], tolerance) << name << "[" << i << "]";
-  }
-}
-
 class GaussianMixtureGolden : public testing::TestWithParam<std::string> {};
 
 template <class T>

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <cstdint>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -63,5 +65,16 @@ class Case {
   std::string folder_;
   nlohmann::json json_;
 };
+
+/// Expects `actual` to be what the case has under `name`, within its tolerance.
+inline void expect_near(const Case& c, const std::string& name, const std::vector<double>& actual,
+                        bool is_float) {
+  const std::vector<double> expected = c.expected(name);
+  const double tolerance = c.tolerance(name, is_float);
+  ASSERT_EQ(actual.size(), expected.size()) << name;
+  for (std::size_t i = 0; i < actual.size(); ++i) {
+    EXPECT_NEAR(actual[i], expected[i], tolerance) << name << "[" << i << "]";
+  }
+}
 
 }  // namespace culatent::golden

@@ -12,16 +12,6 @@ namespace {
 
 class KmeansGolden : public testing::TestWithParam<std::string> {};
 
-void expect_near(const golden::Case& c, const std::string& name, const std::vector<double>& actual,
-                 bool is_float) {
-  const std::vector<double> expected = c.expected(name);
-  const double tolerance = c.tolerance(name, is_float);
-  ASSERT_EQ(actual.size(), expected.size()) << name;
-  for (std::size_t i = 0; i < actual.size(); ++i) {
-    EXPECT_NEAR(actual[i], expected[i], tolerance) << name << "[" << i << "]";
-  }
-}
-
 template <class T>
 void check_case(const std::string& name) {
   const bool is_float = sizeof(T) == 4;
