@@ -3,9 +3,9 @@
 #include <algorithm>
 
 #include "culatent/error.hpp"
-#include "host/cli/bernoulli_mixture_model.hpp"
 #include "host/cli/memory.hpp"
 #include "host/cli/method.hpp"
+#include "host/cli/mixture_model.hpp"
 #include "host/cli/numbers.hpp"
 #include "host/report/bernoulli_mixture_page.hpp"
 

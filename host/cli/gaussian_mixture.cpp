@@ -5,9 +5,9 @@
 #include <algorithm>
 
 #include "culatent/error.hpp"
-#include "host/cli/gaussian_mixture_model.hpp"
 #include "host/cli/memory.hpp"
 #include "host/cli/method.hpp"
+#include "host/cli/mixture_model.hpp"
 #include "host/report/describe.hpp"
 #include "host/report/gaussian_mixture_page.hpp"
 

@@ -80,24 +80,16 @@ class KmeansModel final : public LoadedModel {
 
   void predict(const ApplyInput& input, io::NpyWriter& out) const override {
     with_dtype(input.dtype, [&]<class T>() {
-      std::vector<std::int32_t> labels;
-      for_each_chunk<T>(input, sizeof(std::int32_t), [&](const RowSource<T>& rows) {
-        labels.resize(static_cast<std::size_t>(rows.rows()));
+      write_values<T, std::int32_t>(input, out, [&](const auto& rows, const auto& labels) {
         kmeans::evaluate<T>(input.context, model_, rows, {.labels = labels});
-        out.append(labels.data(), rows.rows() * static_cast<std::int64_t>(sizeof(std::int32_t)));
       });
     });
   }
 
   void transform(const ApplyInput& input, io::NpyWriter& out) const override {
     with_dtype(input.dtype, [&]<class T>() {
-      const std::int64_t row_bytes = n_outputs() * static_cast<std::int64_t>(sizeof(T));
-      Matrix<T> distances;
-      for_each_chunk<T>(input, row_bytes, [&](const RowSource<T>& rows) {
-        if (distances.rows() < rows.rows()) distances = Matrix<T>(rows.rows(), n_outputs());
-        kmeans::evaluate<T>(input.context, model_, rows,
-                            {.distances = distances.view().slice(0, rows.rows())});
-        out.append(distances.data(), rows.rows() * row_bytes);
+      write_matrix<T>(input, n_outputs(), out, [&](const auto& rows, MatrixView<T> distances) {
+        kmeans::evaluate<T>(input.context, model_, rows, {.distances = distances});
       });
     });
   }
@@ -110,14 +102,11 @@ class KmeansModel final : public LoadedModel {
       double inertia = 0.0;
       bool whole = false;
       if (out != nullptr) {
-        std::vector<T> distances;
-        for_each_chunk<T>(input, sizeof(T), [&](const RowSource<T>& rows) {
-          distances.resize(static_cast<std::size_t>(rows.rows()));
+        write_values<T, T>(input, *out, [&](const auto& rows, const auto& distances) {
           inertia =
               kmeans::evaluate<T>(input.context, model_, rows, {.squared_distances = distances})
                   .inertia;
           whole = rows.rows() == source->rows();
-          out->append(distances.data(), rows.rows() * static_cast<std::int64_t>(sizeof(T)));
         });
       }
       const bool with_labels = !input.labels.empty();

@@ -159,4 +159,27 @@ void for_each_chunk(const ApplyInput& input, std::int64_t row_bytes, Work&& work
   }
 }
 
+/// Appends one Value for each of the data's rows: what work(rows, values) finds of a chunk.
+template <class T, class Value, class Work>
+void write_values(const ApplyInput& input, io::NpyWriter& out, Work&& work) {
+  std::vector<Value> values;
+  for_each_chunk<T>(input, sizeof(Value), [&](const RowSource<T>& rows) {
+    values.resize(static_cast<std::size_t>(rows.rows()));
+    work(rows, std::span(values));
+    out.append(values.data(), rows.rows() * static_cast<std::int64_t>(sizeof(Value)));
+  });
+}
+
+/// The same with `width` values a row.
+template <class T, class Work>
+void write_matrix(const ApplyInput& input, std::int64_t width, io::NpyWriter& out, Work&& work) {
+  const std::int64_t row_bytes = width * static_cast<std::int64_t>(sizeof(T));
+  Matrix<T> values;
+  for_each_chunk<T>(input, row_bytes, [&](const RowSource<T>& rows) {
+    if (values.rows() < rows.rows()) values = Matrix<T>(rows.rows(), width);
+    work(rows, values.view().slice(0, rows.rows()));
+    out.append(values.data(), rows.rows() * row_bytes);
+  });
+}
+
 }  // namespace culatent::cli

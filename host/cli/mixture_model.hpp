@@ -7,7 +7,8 @@
 
 namespace culatent::cli {
 
-/// A mixture from a file. Throws as bernoulli_mixture::load().
+/// A mixture from a file. Each throws as load() of its method.
 std::unique_ptr<LoadedModel> load_bernoulli_mixture(const std::string& path);
+std::unique_ptr<LoadedModel> load_gaussian_mixture(const std::string& path);
 
 }  // namespace culatent::cli
