@@ -1,10 +1,7 @@
 #include "culatent/bernoulli_mixture.hpp"
 
-#include <algorithm>
-
 #include "culatent/error.hpp"
-#include "host/cli/memory.hpp"
-#include "host/cli/method.hpp"
+#include "host/cli/iterative_command.hpp"
 #include "host/cli/mixture_model.hpp"
 #include "host/cli/numbers.hpp"
 #include "host/report/bernoulli_mixture_page.hpp"
@@ -27,8 +24,10 @@ Json trace_json(const std::vector<bm::TraceEntry>& trace) {
   return list;
 }
 
-class BernoulliMixtureCommand final : public FitCommand {
+class BernoulliMixtureCommand final : public IterativeCommand {
  public:
+  BernoulliMixtureCommand() : IterativeCommand(kInits) {}
+
   Manual manual() const override {
     return {
         .name = "",
@@ -74,13 +73,10 @@ class BernoulliMixtureCommand final : public FitCommand {
            "Means are kept within [E, 1 - E]. Default: 1e-6 when --smoothing is 0, otherwise 0.")
         ->type_name("E")
         ->group(kGroup);
-    add_choice(app, "--order", order_, {"model", "weight"},
-               "Order of the components in the model: as they were fitted, or by weight, largest "
-               "first.")
-        ->group(kGroup);
-    add_file(app, "--weights", weights_,
-             "Row weights: a .npy of one number of at least 0 a row. Weight 2 is the row twice.")
-        ->group(kGroup);
+    add_order_and_weights(
+        app, kGroup,
+        "Order of the components in the model: as they were fitted, or by weight, largest "
+        "first.");
     add_iteration(app, iteration_, kInits,
                   "Converged when the objective per row changes by less than X; 0: never, "
                   "--max-iter updates are done.");
@@ -95,12 +91,6 @@ class BernoulliMixtureCommand final : public FitCommand {
                                           : static_cast<std::int64_t>(start_.weights.size());
   }
 
-  std::vector<std::pair<std::string, std::string>> inputs() const override {
-    return {{"--weights", weights_}, {"--init", has_init_file() ? iteration_.init : ""}};
-  }
-  std::string checkpoint() const override { return iteration_.checkpoint; }
-  std::string weights() const override { return weights_; }
-  std::int64_t n_init() const override { return iteration_.n_init; }
   std::string objective() const override { return "objective"; }
 
   Json options() const override {
@@ -109,8 +99,8 @@ class BernoulliMixtureCommand final : public FitCommand {
             {"smoothing", o.smoothing},
             {"min_probability", o.min_probability ? Json(*o.min_probability) : Json(nullptr)},
             {"order", order_},
-            {"weights", weights_.empty() ? Json(nullptr) : Json(weights_)},
-            {"init", has_init_file() ? iteration_.init : std::string(bm::name(o.init))},
+            {"weights", weights_json()},
+            {"init", init_text(bm::name(o.init))},
             {"n_init", o.n_init},
             {"max_iter", o.max_iter},
             {"tol", o.tol}};
@@ -126,16 +116,10 @@ class BernoulliMixtureCommand final : public FitCommand {
   FitOutput fit(const FitInput& input) const override {
     const bm::Options options = options_for(input);
     FitOutput out;
-    auto run = with_dtype(input.dtype, [&]<class T>() {
-      const auto source = input.data.source<T>();
-      const CountedRows<T> rows(*source, source->cols() * element_size(input.data.type()));
-      bm::Fit fit = bm::fit<T>(input.context, rows, options);
-      out.bytes_read = rows.bytes();
-      return fit;
+    auto run = fit_counted(input, out.bytes_read, [&]<class T>(const RowSource<T>& rows) {
+      return bm::fit<T>(input.context, rows, options);
     });
     if (order_ == "weight") bm::order_by_weight(run.model);
-    out.seed = run.seed;
-    out.interrupted = run.interrupted;
     out.results = {{"n_iter", run.n_iter},
                    {"converged", run.converged},
                    {"objective", run.trace.back().objective},
@@ -144,40 +128,18 @@ class BernoulliMixtureCommand final : public FitCommand {
                    {"restart", run.restart},
                    {"n_empty", run.n_empty},
                    {"trace", trace_json(run.trace)}};
-    out.seconds = run.seconds;
-    out.plan = run.plan;
-    out.warnings = run.warnings;
     out.words = report::describe(run, input.data.column_names());
-    const auto kept = std::make_shared<const bm::Fit>(std::move(run));
-    out.save = [kept](const std::string& path, const std::string& options_json) {
-      bm::save(kept->model, path, options_json);
-    };
-    out.page = [kept](const Context& context, const report::PageInput& page) {
-      return report::bernoulli_mixture_page(context, *kept, page);
-    };
+    keep(std::move(run), out, report::bernoulli_mixture_page);
     return out;
   }
 
  private:
-  bool has_init_file() const {
-    return !iteration_.init.empty() && init_is_file(iteration_.init, kInits);
-  }
-
   bm::Options library_options() const {
     bm::Options options;
     options.n_components = static_cast<int>(components_);
-    options.max_iter = static_cast<int>(iteration_.max_iter);
-    options.tol = iteration_.tol;
     options.smoothing = smoothing_;
     options.min_probability = min_probability_;
-    if (!iteration_.init.empty() && !has_init_file()) {
-      const auto at = std::find(kInits.begin(), kInits.end(), iteration_.init);
-      options.init = static_cast<bm::Init>(at - kInits.begin());
-    }
-    options.n_init = static_cast<int>(iteration_.n_init);
-    options.checkpoint.path = iteration_.checkpoint;
-    options.checkpoint.every_iterations = static_cast<int>(iteration_.checkpoint_every);
-    options.checkpoint.resume = iteration_.resume;
+    set_iteration(options);
     return options;
   }
 
@@ -193,9 +155,6 @@ class BernoulliMixtureCommand final : public FitCommand {
   std::int64_t components_ = bm::Options{}.n_components;
   double smoothing_ = bm::Options{}.smoothing;
   std::optional<double> min_probability_;
-  std::string order_ = "model";
-  std::string weights_;
-  IterationOptions iteration_;
   bm::Start start_;
   CLI::Option* components_option_ = nullptr;
 };
@@ -206,8 +165,6 @@ bool recognises(const io::TensorFile& file) {
   return file.tensors.contains("weights") && file.tensors.contains("means") &&
          !file.tensors.contains("covariances");
 }
-
-void add_apply_options(CLI::App&, const std::string&) {}
 
 std::unique_ptr<LoadedModel> load(const std::string& path, const CLI::App&) {
   return load_bernoulli_mixture(path);
@@ -222,7 +179,6 @@ Method bernoulli_mixture_method() {
           .has_cuda_missing = true,
           .command = command,
           .recognises = recognises,
-          .add_apply_options = add_apply_options,
           .load = load};
 }
 

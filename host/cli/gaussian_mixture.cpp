@@ -5,8 +5,7 @@
 #include <algorithm>
 
 #include "culatent/error.hpp"
-#include "host/cli/memory.hpp"
-#include "host/cli/method.hpp"
+#include "host/cli/iterative_command.hpp"
 #include "host/cli/mixture_model.hpp"
 #include "host/report/describe.hpp"
 #include "host/report/gaussian_mixture_page.hpp"
@@ -22,12 +21,6 @@ const std::vector<std::string> kCovariances = {"full", "tied", "diagonal", "sphe
 const std::vector<std::string> kCollapses = {"regularise", "drop", "error"};
 const std::vector<std::string> kPrecisions = {"fp32", "fast", "fp64"};
 
-// The value of an enumeration by its position among `words`, which are in its order.
-template <class E>
-E value_of(const std::vector<std::string>& words, const std::string& word) {
-  return static_cast<E>(std::find(words.begin(), words.end(), word) - words.begin());
-}
-
 Json trace_json(const std::vector<gm::TraceEntry>& trace) {
   Json list = Json::array();
   for (const gm::TraceEntry& entry : trace) {
@@ -39,8 +32,10 @@ Json trace_json(const std::vector<gm::TraceEntry>& trace) {
   return list;
 }
 
-class GaussianMixtureCommand final : public FitCommand {
+class GaussianMixtureCommand final : public IterativeCommand {
  public:
+  GaussianMixtureCommand() : IterativeCommand(kInits) {}
+
   Manual manual() const override {
     return {
         .name = "",
@@ -99,13 +94,10 @@ class GaussianMixtureCommand final : public FitCommand {
                "component is far from it for its width. Passes that would err by more take fp32, "
                "with a warning.")
         ->group(kGroup);
-    add_choice(app, "--order", order_, {"model", "weight"},
-               "Order of the components in the model: as they were fitted, or by weight, largest "
-               "first.")
-        ->group(kGroup);
-    add_file(app, "--weights", weights_,
-             "Row weights: a .npy of one number of at least 0 a row. Weight 2 is the row twice.")
-        ->group(kGroup);
+    add_order_and_weights(
+        app, kGroup,
+        "Order of the components in the model: as they were fitted, or by weight, largest "
+        "first.");
     add_iteration(
         app, iteration_, kInits,
         "Converged when the mean log-likelihood per row changes by less than X; 0: never, "
@@ -117,12 +109,6 @@ class GaussianMixtureCommand final : public FitCommand {
     if (has_init_file()) adopt_init_file();
   }
 
-  std::vector<std::pair<std::string, std::string>> inputs() const override {
-    return {{"--weights", weights_}, {"--init", has_init_file() ? iteration_.init : ""}};
-  }
-  std::string checkpoint() const override { return iteration_.checkpoint; }
-  std::string weights() const override { return weights_; }
-  std::int64_t n_init() const override { return iteration_.n_init; }
   std::string objective() const override { return "log-likelihood"; }
 
   Json options() const override {
@@ -132,8 +118,8 @@ class GaussianMixtureCommand final : public FitCommand {
                  {"reg_covar", o.reg_covar},
                  {"collapse", gm::name(o.collapse)},
                  {"order", order_},
-                 {"weights", weights_.empty() ? Json(nullptr) : Json(weights_)},
-                 {"init", has_init_file() ? iteration_.init : std::string(gm::name(o.init))},
+                 {"weights", weights_json()},
+                 {"init", init_text(gm::name(o.init))},
                  {"n_init", o.n_init},
                  {"max_iter", o.max_iter},
                  {"tol", o.tol}};
@@ -151,16 +137,10 @@ class GaussianMixtureCommand final : public FitCommand {
   FitOutput fit(const FitInput& input) const override {
     const gm::Options options = options_for(input);
     FitOutput out;
-    auto run = with_dtype(input.dtype, [&]<class T>() {
-      const auto source = input.data.source<T>();
-      const CountedRows<T> rows(*source, source->cols() * element_size(input.data.type()));
-      gm::Fit fit = gm::fit<T>(input.context, rows, options);
-      out.bytes_read = rows.bytes();
-      return fit;
+    auto run = fit_counted(input, out.bytes_read, [&]<class T>(const RowSource<T>& rows) {
+      return gm::fit<T>(input.context, rows, options);
     });
     if (order_ == "weight") gm::order_by_weight(run.model);
-    out.seed = run.seed;
-    out.interrupted = run.interrupted;
     out.results = {
         {"n_iter", run.n_iter},
         {"converged", run.converged},
@@ -169,25 +149,12 @@ class GaussianMixtureCommand final : public FitCommand {
         {"restart", run.restart},
         {"n_collapsed", run.n_collapsed},
         {"trace", trace_json(run.trace)}};
-    out.seconds = run.seconds;
-    out.plan = run.plan;
-    out.warnings = run.warnings;
     out.words = report::describe(run, input.data.column_names());
-    const auto kept = std::make_shared<const gm::Fit>(std::move(run));
-    out.save = [kept](const std::string& path, const std::string& options_json) {
-      gm::save(kept->model, path, options_json);
-    };
-    out.page = [kept](const Context& context, const report::PageInput& page) {
-      return report::gaussian_mixture_page(context, *kept, page);
-    };
+    keep(std::move(run), out, report::gaussian_mixture_page);
     return out;
   }
 
  private:
-  bool has_init_file() const {
-    return !iteration_.init.empty() && init_is_file(iteration_.init, kInits);
-  }
-
   // What the command line leaves open is as in the file.
   void adopt_init_file() {
     const io::TensorFile file = io::read_tensors(iteration_.init);
@@ -211,18 +178,10 @@ class GaussianMixtureCommand final : public FitCommand {
     gm::Options options;
     options.n_components = static_cast<int>(components_);
     options.covariance = value_of<gm::Covariance>(kCovariances, covariance_);
-    options.max_iter = static_cast<int>(iteration_.max_iter);
-    options.tol = iteration_.tol;
     options.reg_covar = reg_covar_;
-    if (!iteration_.init.empty() && !has_init_file()) {
-      options.init = value_of<gm::Init>(kInits, iteration_.init);
-    }
-    options.n_init = static_cast<int>(iteration_.n_init);
     options.collapse = value_of<gm::Collapse>(kCollapses, collapse_);
     if (!precision_.empty()) options.precision = value_of<Precision>(kPrecisions, precision_);
-    options.checkpoint.path = iteration_.checkpoint;
-    options.checkpoint.every_iterations = static_cast<int>(iteration_.checkpoint_every);
-    options.checkpoint.resume = iteration_.resume;
+    set_iteration(options);
     return options;
   }
 
@@ -239,10 +198,7 @@ class GaussianMixtureCommand final : public FitCommand {
   std::string covariance_ = gm::name(gm::Options{}.covariance);
   double reg_covar_ = gm::Options{}.reg_covar;
   std::string collapse_ = gm::name(gm::Options{}.collapse);
-  std::string order_ = "model";
   std::string precision_;
-  std::string weights_;
-  IterationOptions iteration_;
   CLI::Option* components_option_ = nullptr;
   CLI::Option* covariance_option_ = nullptr;
 };
@@ -253,8 +209,6 @@ bool recognises(const io::TensorFile& file) {
   return file.tensors.contains("weights") && file.tensors.contains("means") &&
          file.tensors.contains("covariances");
 }
-
-void add_apply_options(CLI::App&, const std::string&) {}
 
 std::unique_ptr<LoadedModel> load(const std::string& path, const CLI::App&) {
   return load_gaussian_mixture(path);
@@ -268,7 +222,6 @@ Method gaussian_mixture_method() {
           .has_cuda_steps = true,
           .command = command,
           .recognises = recognises,
-          .add_apply_options = add_apply_options,
           .load = load};
 }
 

@@ -6,7 +6,6 @@
 
 #include "culatent/error.hpp"
 #include "host/cli/clock.hpp"
-#include "host/cli/memory.hpp"
 #include "host/cli/method.hpp"
 #include "host/cli/numbers.hpp"
 #include "host/report/kde_page.hpp"
@@ -98,12 +97,8 @@ class KdeCommand final : public FitCommand {
     FitOutput out;
     out.plan = plan(input);
     const double start = seconds_since_start();
-    auto model = with_dtype(input.dtype, [&]<class T>() {
-      const auto source = input.data.source<T>();
-      const CountedRows<T> rows(*source, source->cols() * element_size(input.data.type()));
-      kde::Model fitted = kde::fit<T>(input.context, rows, options_);
-      out.bytes_read = rows.bytes();
-      return fitted;
+    auto model = fit_counted(input, out.bytes_read, [&]<class T>(const RowSource<T>& rows) {
+      return kde::fit<T>(input.context, rows, options_);
     });
     out.seconds.fit = out.seconds.total = seconds_since_start() - start;
     out.seed = input.seed ? *input.seed : std::random_device{}();

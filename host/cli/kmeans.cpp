@@ -2,12 +2,9 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "culatent/error.hpp"
+#include "host/cli/iterative_command.hpp"
 #include "host/cli/kmeans_model.hpp"
-#include "host/cli/memory.hpp"
-#include "host/cli/method.hpp"
 #include "host/report/kmeans_page.hpp"
 
 namespace culatent::cli {
@@ -18,12 +15,6 @@ const std::vector<std::string> kInits = {"kmeans++", "kmeans-parallel", "random"
 const std::vector<std::string> kEmpties = {"relocate", "keep", "error"};
 const std::vector<std::string> kMetrics = {"euclidean", "cosine"};
 
-// The value of an enumeration by its position among `words`, which are in its order.
-template <class E>
-E value_of(const std::vector<std::string>& words, const std::string& word) {
-  return static_cast<E>(std::find(words.begin(), words.end(), word) - words.begin());
-}
-
 Json trace_json(const std::vector<kmeans::TraceEntry>& trace) {
   Json list = Json::array();
   for (const kmeans::TraceEntry& entry : trace) {
@@ -33,9 +24,9 @@ Json trace_json(const std::vector<kmeans::TraceEntry>& trace) {
   return list;
 }
 
-class KmeansCommand final : public FitCommand {
+class KmeansCommand final : public IterativeCommand {
  public:
-  KmeansCommand() {
+  KmeansCommand() : IterativeCommand(kInits) {
     iteration_.max_iter = 300;
     iteration_.tol = kmeans::Options{}.tol;
   }
@@ -91,13 +82,10 @@ class KmeansCommand final : public FitCommand {
                 "exact, and sooner done. Without --max-iter, 100 passes' worth at most.")
         ->type_name("B")
         ->group(kGroup);
-    add_choice(app, "--order", order_, {"model", "weight"},
-               "Order of the clusters in the model: as they were fitted, or by their rows' weight, "
-               "largest first.")
-        ->group(kGroup);
-    add_file(app, "--weights", weights_,
-             "Row weights: a .npy of one number of at least 0 a row. Weight 2 is the row twice.")
-        ->group(kGroup);
+    add_order_and_weights(
+        app, kGroup,
+        "Order of the clusters in the model: as they were fitted, or by their rows' weight, "
+        "largest first.");
     add_iteration(app, iteration_, kInits,
                   "Converged when the inertia falls by less than X times itself, or when no row "
                   "moves to another cluster; 0: only then.");
@@ -113,12 +101,6 @@ class KmeansCommand final : public FitCommand {
     if (metric_option_->count() == 0) metric_ = kmeans::name(start_.metric);
   }
 
-  std::vector<std::pair<std::string, std::string>> inputs() const override {
-    return {{"--weights", weights_}, {"--init", has_init_file() ? iteration_.init : ""}};
-  }
-  std::string checkpoint() const override { return iteration_.checkpoint; }
-  std::string weights() const override { return weights_; }
-  std::int64_t n_init() const override { return iteration_.n_init; }
   bool takes_missing() const override { return false; }
   std::string objective() const override { return "inertia"; }
 
@@ -129,8 +111,8 @@ class KmeansCommand final : public FitCommand {
             {"empty", kmeans::name(o.empty)},
             {"mini_batch", mini_batch_ > 0 ? Json(mini_batch_) : Json(nullptr)},
             {"order", order_},
-            {"weights", weights_.empty() ? Json(nullptr) : Json(weights_)},
-            {"init", has_init_file() ? iteration_.init : std::string(kmeans::name(o.init))},
+            {"weights", weights_json()},
+            {"init", init_text(kmeans::name(o.init))},
             {"n_init", o.n_init},
             {"max_iter", o.max_iter ? Json(*o.max_iter) : Json(nullptr)},
             {"tol", o.tol}};
@@ -146,57 +128,29 @@ class KmeansCommand final : public FitCommand {
   FitOutput fit(const FitInput& input) const override {
     const kmeans::Options options = options_for(input);
     FitOutput out;
-    auto run = with_dtype(input.dtype, [&]<class T>() {
-      const auto source = input.data.source<T>();
-      const CountedRows<T> rows(*source, source->cols() * element_size(input.data.type()));
-      kmeans::Fit fit = kmeans::fit<T>(input.context, rows, options);
-      out.bytes_read = rows.bytes();
-      return fit;
+    auto run = fit_counted(input, out.bytes_read, [&]<class T>(const RowSource<T>& rows) {
+      return kmeans::fit<T>(input.context, rows, options);
     });
     if (order_ == "weight") kmeans::order_by_weight(run.model);
-    out.seed = run.seed;
-    out.interrupted = run.interrupted;
     out.results = {{"n_iter", run.n_iter},          {"converged", run.converged},
                    {"objective", run.inertia},      {"n_clusters", run.model.n_clusters()},
                    {"restart", run.restart},        {"n_relocated", run.n_relocated},
                    {"n_empty", run.n_empty},        {"refined_fraction", run.refined_fraction},
                    {"trace", trace_json(run.trace)}};
-    out.seconds = run.seconds;
-    out.plan = run.plan;
-    out.warnings = run.warnings;
     out.words = report::describe(run, input.data.column_names());
-    const auto kept = std::make_shared<const kmeans::Fit>(std::move(run));
-    out.save = [kept](const std::string& path, const std::string& options_json) {
-      kmeans::save(kept->model, path, options_json);
-    };
-    out.page = [kept](const Context& context, const report::PageInput& page) {
-      return report::kmeans_page(context, *kept, page);
-    };
+    keep(std::move(run), out, report::kmeans_page);
     return out;
   }
 
  private:
-  bool has_init_file() const {
-    return !iteration_.init.empty() && init_is_file(iteration_.init, kInits);
-  }
-
   kmeans::Options library_options() const {
     kmeans::Options options;
     options.n_clusters = static_cast<int>(clusters_);
-    if (!iteration_.init.empty() && !has_init_file()) {
-      options.init = value_of<kmeans::Init>(kInits, iteration_.init);
-    }
-    options.n_init = static_cast<int>(iteration_.n_init);
-    if (mini_batch_ == 0 || max_iter_option_->count() > 0) {
-      options.max_iter = static_cast<int>(iteration_.max_iter);
-    }
-    options.tol = iteration_.tol;
     options.empty = value_of<kmeans::Empty>(kEmpties, empty_);
     options.metric = value_of<kmeans::Metric>(kMetrics, metric_);
     options.mini_batch = mini_batch_;
-    options.checkpoint.path = iteration_.checkpoint;
-    options.checkpoint.every_iterations = static_cast<int>(iteration_.checkpoint_every);
-    options.checkpoint.resume = iteration_.resume;
+    set_iteration(options);
+    if (mini_batch_ > 0 && max_iter_option_->count() == 0) options.max_iter.reset();
     return options;
   }
 
@@ -212,9 +166,6 @@ class KmeansCommand final : public FitCommand {
   std::string metric_ = kmeans::name(kmeans::Options{}.metric);
   std::string empty_ = kmeans::name(kmeans::Options{}.empty);
   std::int64_t mini_batch_ = 0;
-  std::string order_ = "model";
-  std::string weights_;
-  IterationOptions iteration_;
   kmeans::Model start_;
   CLI::Option* clusters_option_ = nullptr;
   CLI::Option* metric_option_ = nullptr;
@@ -224,8 +175,6 @@ class KmeansCommand final : public FitCommand {
 std::unique_ptr<FitCommand> command() { return std::make_unique<KmeansCommand>(); }
 
 bool recognises(const io::TensorFile& file) { return file.tensors.contains("centroids"); }
-
-void add_apply_options(CLI::App&, const std::string&) {}
 
 std::unique_ptr<LoadedModel> load(const std::string& path, const CLI::App&) {
   return load_kmeans(path);
@@ -240,7 +189,6 @@ Method kmeans_method() {
           .scores_labels = true,
           .command = command,
           .recognises = recognises,
-          .add_apply_options = add_apply_options,
           .load = load};
 }
 

@@ -16,6 +16,7 @@
 #include "host/cli/dtype.hpp"
 #include "host/cli/json.hpp"
 #include "host/cli/manual.hpp"
+#include "host/cli/memory.hpp"
 #include "host/cli/options.hpp"
 #include "host/io/npy_writer.hpp"
 #include "host/io/safetensors.hpp"
@@ -130,7 +131,7 @@ struct Method {
   /// True when a file without `culatent.method` holds such a model, by its tensors.
   bool (*recognises)(const io::TensorFile& file);
   /// Adds the options of predict, transform or score for such models; `load` sees their values.
-  void (*add_apply_options)(CLI::App& app, const std::string& verb);
+  void (*add_apply_options)(CLI::App& app, const std::string& verb) = [](auto&, auto&) {};
   std::unique_ptr<LoadedModel> (*load)(const std::string& path, const CLI::App& app);
 
   bool runs_on_cuda(bool missing) const { return has_cuda_steps && (!missing || has_cuda_missing); }
@@ -143,6 +144,18 @@ const Method* find_method(const std::string& name);
 std::string method_names();
 /// The method of a model file, and its metadata. Throws io_error for other files.
 const Method& method_of(const std::string& path, const io::TensorFile& file);
+
+/// What fit(rows) returns for the data's rows in input.dtype; counts what is read of their file.
+template <class Work>
+auto fit_counted(const FitInput& input, std::int64_t& bytes_read, Work&& fit) {
+  return with_dtype(input.dtype, [&]<class T>() {
+    const auto source = input.data.source<T>();
+    const CountedRows<T> rows(*source, source->cols() * element_size(input.data.type()));
+    auto result = fit(rows);
+    bytes_read = rows.bytes();
+    return result;
+  });
+}
 
 /// Calls work(rows) for pieces of the data that take at most input.chunk_bytes of results.
 template <class T, class Work>

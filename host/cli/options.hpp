@@ -1,6 +1,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <optional>
@@ -28,6 +29,11 @@ CLI::Option* add_real(CLI::App& app, const std::string& names, double& value, do
 /// One of `words`.
 CLI::Option* add_choice(CLI::App& app, const std::string& names, std::string& value,
                         const std::vector<std::string>& words, const std::string& text);
+/// The value of an enumeration by its position among `words`, which are in its order.
+template <class E>
+E value_of(const std::vector<std::string>& words, const std::string& word) {
+  return static_cast<E>(std::find(words.begin(), words.end(), word) - words.begin());
+}
 CLI::Option* add_file(CLI::App& app, const std::string& names, std::string& value,
                       const std::string& text);
 
