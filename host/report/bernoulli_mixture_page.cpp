@@ -52,13 +52,6 @@ std::string outstanding(const bm::Model& model, std::int64_t k, const std::vecto
   return out;
 }
 
-std::string ending(const bm::Fit& fit) {
-  const std::string iterations = plural(fit.n_iter, "iteration");
-  if (fit.interrupted) return "interrupted after " + iterations + ", not converged";
-  if (fit.converged) return "converged after " + iterations;
-  return "stopped at the limit of " + iterations + ", not converged";
-}
-
 std::string header(const bm::Fit& fit, const PageInput& input, const std::string& title) {
   std::string out = "<header>\n" + paragraph("cuLatent · Bernoulli mixture", "eyebrow");
   out += fmt::format("<h1>{}</h1>\n", escape(title));

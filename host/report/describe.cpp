@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "host/report/groups.hpp"
+#include "host/report/run_details.hpp"
 #include "host/report/text.hpp"
 
 namespace culatent::report {

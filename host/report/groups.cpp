@@ -69,13 +69,6 @@ std::string group_count(const gaussian_mixture::Model& model) {
   return plural(model.n_components(), "group");
 }
 
-std::string ending(const gaussian_mixture::Fit& fit) {
-  const std::string iterations = plural(fit.n_iter, "iteration");
-  if (fit.interrupted) return "interrupted after " + iterations + ", not converged";
-  if (fit.converged) return "converged after " + iterations;
-  return "stopped at the limit of " + iterations + ", not converged";
-}
-
 std::string separation(const gaussian_mixture::Fit& fit) {
   const std::int64_t k = fit.model.n_components();
   if (k < 2 || fit.trace.empty()) return "";

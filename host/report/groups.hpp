@@ -22,9 +22,6 @@ std::string whereabouts(const gaussian_mixture::Model& model, std::int64_t k,
 /// "2 groups", "1 group".
 std::string group_count(const gaussian_mixture::Model& model);
 
-/// "converged after 8 iterations", "stopped at the limit of 100 iterations, not converged", …
-std::string ending(const gaussian_mixture::Fit& fit);
-
 /// How far apart the groups are, from the mean entropy of the rows' responsibilities; one sentence.
 std::string separation(const gaussian_mixture::Fit& fit);
 

@@ -51,13 +51,6 @@ std::string whereabouts(const kmeans::Model& model, std::int64_t k, const Spread
   return out;
 }
 
-std::string ending(const kmeans::Fit& fit) {
-  const std::string updates = plural(fit.n_iter, "update");
-  if (fit.interrupted) return "interrupted after " + updates + ", not converged";
-  if (fit.converged) return "converged after " + updates;
-  return "stopped at the limit of " + updates + ", not converged";
-}
-
 void draw(Svg& svg, const Plot& plot, const Scatter& s, const Clusters& clusters, bool labelled,
           std::int64_t x, std::int64_t y, bool small) {
   svg.open_clip(plot.box);
@@ -125,7 +118,7 @@ std::string header(const Clusters& clusters, const PageInput& input, const std::
           "{} of {} of {}{}: {}.", plural(clusters.model.n_clusters(), "cluster"),
           plural(input.n_rows, "row"), plural(clusters.model.n_features(), "feature"),
           clusters.model.metric == kmeans::Metric::cosine ? " by the cosine of their angles" : "",
-          ending(fit)),
+          ending(fit, "update")),
       "lead");
   for (const Warning& warning : fit.warnings) {
     out += fmt::format("<div class=\"warning\" role=\"note\"><p>⚠ {} <code>{}</code></p></div>\n",
@@ -213,7 +206,8 @@ std::string kmeans_page(const Context& context, const kmeans::Fit& fit, const Pa
 std::string describe(const kmeans::Fit& fit, std::span<const std::string> column_names) {
   const Clusters clusters(fit);
   const Spread middle = spread(as_mixture(clusters));
-  std::string out = fmt::format("{}, {}\n", plural(fit.model.n_clusters(), "cluster"), ending(fit));
+  std::string out =
+      fmt::format("{}, {}\n", plural(fit.model.n_clusters(), "cluster"), ending(fit, "update"));
   for (std::size_t i = 0; i < clusters.order.size() && i < kMostLines; ++i) {
     const std::int64_t k = clusters.order[i];
     std::string line = printable(whereabouts(fit.model, k, middle, column_names));

@@ -2,8 +2,10 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 
 #include "host/report/page_input.hpp"
+#include "host/report/text.hpp"
 
 namespace culatent::report {
 
@@ -15,6 +17,16 @@ double option_number(const nlohmann::json& report, const std::string& name, doub
 
 /// How the result was made: command line, options, device, memory, seconds, version.
 std::string run_details(const nlohmann::json& report, const PageInput& input);
+
+/// "converged after 8 iterations", "stopped at the limit of 100 iterations, not converged", …, of
+/// any method's Fit; `step`: what it counts.
+template <class Fit>
+std::string ending(const Fit& fit, std::string_view step = "iteration") {
+  const std::string steps = plural(fit.n_iter, step);
+  if (fit.interrupted) return "interrupted after " + steps + ", not converged";
+  if (fit.converged) return "converged after " + steps;
+  return "stopped at the limit of " + steps + ", not converged";
+}
 
 /// The title of a page: the caller's, otherwise "METHOD of FILE".
 std::string page_title(const PageInput& input, const std::string& method);
