@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "host/report/charts.hpp"
 #include "host/report/input_check.hpp"
@@ -14,6 +13,7 @@
 #include "host/report/run_details.hpp"
 #include "host/report/scatter.hpp"
 #include "host/report/text.hpp"
+#include "host/row_method.hpp"
 
 namespace culatent::report {
 namespace {
@@ -24,25 +24,16 @@ constexpr std::size_t kMostLines = 12;
 
 std::size_t index(std::int64_t i) { return static_cast<std::size_t>(i); }
 
-std::vector<std::int64_t> by_weight(const bm::Model& model) {
-  std::vector<std::int64_t> order(model.weights.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
-    return model.weights[index(a)] > model.weights[index(b)];
-  });
-  return order;
-}
-
 // "x12 0.97 (of all 0.31), x5 0.02 (of all 0.64)": the features whose probability differs most from
 // that of all rows.
 std::string outstanding(const bm::Model& model, std::int64_t k, const std::vector<double>& all,
                         std::span<const std::string> names) {
   constexpr std::int64_t kNamed = 4;
-  std::vector<std::int64_t> features(index(model.n_features()));
-  std::iota(features.begin(), features.end(), 0);
-  const auto distance = [&](std::int64_t j) { return std::abs(model.means(k, j) - all[index(j)]); };
-  std::stable_sort(features.begin(), features.end(),
-                   [&](std::int64_t a, std::int64_t b) { return distance(a) > distance(b); });
+  std::vector<double> distance;
+  for (std::int64_t j = 0; j < model.n_features(); ++j) {
+    distance.push_back(std::abs(model.means(k, j) - all[index(j)]));
+  }
+  std::vector<std::int64_t> features = largest_first(distance);
   features.resize(index(std::min(kNamed, model.n_features())));
   std::string out;
   for (const std::int64_t j : features) {
@@ -74,7 +65,7 @@ std::string header(const bm::Fit& fit, const PageInput& input, const std::string
 }
 
 std::string groups(const bm::Model& model, const PageInput& input) {
-  const std::vector<std::int64_t> order = by_weight(model);
+  const std::vector<std::int64_t> order = largest_first(model.weights);
   if (input.image_height > 0) {
     std::vector<ImageOfRow> images;
     for (const std::int64_t k : order) {
@@ -126,7 +117,7 @@ std::string label_table(const Context& context, const bm::Model& model, const Pa
 
 std::string weights(const bm::Model& model) {
   std::vector<ShareBar> bars;
-  for (const std::int64_t k : by_weight(model)) {
+  for (const std::int64_t k : largest_first(model.weights)) {
     bars.push_back({fmt::format("component {}", k), model.weights[index(k)],
                     series_class(static_cast<std::int64_t>(bars.size()))});
   }
@@ -174,7 +165,7 @@ std::string describe(const bm::Fit& fit, std::span<const std::string> column_nam
   std::string out =
       fmt::format("{}, {}\n", plural(fit.model.n_components(), "component"), ending(fit));
   const std::vector<double> all = bm::mean(fit.model);
-  const std::vector<std::int64_t> order = by_weight(fit.model);
+  const std::vector<std::int64_t> order = largest_first(fit.model.weights);
   for (std::size_t i = 0; i < order.size() && i < kMostLines; ++i) {
     std::string line = printable(outstanding(fit.model, order[i], all, column_names));
     std::replace_if(

@@ -7,6 +7,7 @@
 #include "host/report/groups.hpp"
 #include "host/report/run_details.hpp"
 #include "host/report/text.hpp"
+#include "host/row_method.hpp"
 
 namespace culatent::report {
 namespace {
@@ -27,7 +28,7 @@ std::string one_line(std::string_view text) {
 std::string describe(const gaussian_mixture::Fit& fit, std::span<const std::string> column_names) {
   const gaussian_mixture::Model& model = fit.model;
   std::string out = fmt::format("{}, {}\n", group_count(model), ending(fit));
-  const std::vector<std::int64_t> order = components_by_weight(model);
+  const std::vector<std::int64_t> order = largest_first(model.weights);
   double rest = 1.0;
   for (std::size_t i = 0; i < order.size() && i < kMostLines; ++i) {
     const double weight = model.weights[static_cast<std::size_t>(order[i])];

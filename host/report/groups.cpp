@@ -2,12 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "host/report/mixture_geometry.hpp"
 #include "host/report/text.hpp"
+#include "host/row_method.hpp"
 
 namespace culatent::report {
 namespace {
@@ -23,15 +22,6 @@ std::string value_text(double mean, double deviation, const std::string& unit) {
 }
 
 }  // namespace
-
-std::vector<std::int64_t> components_by_weight(const gaussian_mixture::Model& model) {
-  std::vector<std::int64_t> order(static_cast<std::size_t>(model.n_components()));
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
-    return model.weights[static_cast<std::size_t>(a)] > model.weights[static_cast<std::size_t>(b)];
-  });
-  return order;
-}
 
 std::string whereabouts(const gaussian_mixture::Model& model, std::int64_t k,
                         std::span<const std::string> column_names) {
@@ -50,11 +40,9 @@ std::string whereabouts(const gaussian_mixture::Model& model, std::int64_t k,
   const auto distance = [&](std::int64_t j) {
     return all.deviation(j) > 0.0 ? (model.means(k, j) - all.mean(j)) / all.deviation(j) : 0.0;
   };
-  std::vector<std::int64_t> features(static_cast<std::size_t>(d));
-  std::iota(features.begin(), features.end(), 0);
-  std::stable_sort(features.begin(), features.end(), [&](std::int64_t a, std::int64_t b) {
-    return std::abs(distance(a)) > std::abs(distance(b));
-  });
+  std::vector<double> away;
+  for (std::int64_t j = 0; j < d; ++j) away.push_back(std::abs(distance(j)));
+  std::vector<std::int64_t> features = largest_first(away);
   features.resize(kNameMost);
   for (const std::int64_t j : features) {
     if (std::abs(distance(j)) < 0.5) break;

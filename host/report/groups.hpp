@@ -3,14 +3,10 @@
 #include <cstdint>
 #include <span>
 #include <string>
-#include <vector>
 
 #include "culatent/gaussian_mixture.hpp"
 
 namespace culatent::report {
-
-/// Components by falling weight; equal ones by number.
-std::vector<std::int64_t> components_by_weight(const gaussian_mixture::Model& model);
 
 /// Where component k lies, in words: "eruptions 4.29 ± 0.41 min, waiting 80 ± 6 min". Up to four
 /// features all are named; of more, the three whose mean is furthest from the mixture's (in its

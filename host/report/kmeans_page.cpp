@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "host/report/charts.hpp"
 #include "host/report/input_check.hpp"
@@ -16,6 +15,7 @@
 #include "host/report/run_details.hpp"
 #include "host/report/scatter.hpp"
 #include "host/report/text.hpp"
+#include "host/row_method.hpp"
 
 namespace culatent::report {
 namespace {
@@ -31,16 +31,13 @@ std::string whereabouts(const kmeans::Model& model, std::int64_t k, const Spread
                         std::span<const std::string> names) {
   constexpr std::int64_t kFew = 4, kNamed = 3;
   const std::int64_t d = model.n_features();
-  std::vector<std::int64_t> features(index(d));
-  std::iota(features.begin(), features.end(), 0);
-  const auto distance = [&](std::int64_t j) {
-    return std::abs(model.centroids(k, j) - spread.mean(j)) / std::max(spread.deviation(j), 1e-300);
-  };
-  if (d > kFew) {
-    std::stable_sort(features.begin(), features.end(),
-                     [&](std::int64_t a, std::int64_t b) { return distance(a) > distance(b); });
-    features.resize(index(kNamed));
+  std::vector<double> distance(index(d), 0.0);  // few features keep their order
+  for (std::int64_t j = 0; j < d && d > kFew; ++j) {
+    distance[index(j)] =
+        std::abs(model.centroids(k, j) - spread.mean(j)) / std::max(spread.deviation(j), 1e-300);
   }
+  std::vector<std::int64_t> features = largest_first(distance);
+  if (d > kFew) features.resize(index(kNamed));
   std::string out;
   for (const std::int64_t j : features) {
     const Quantity name = quantity(column_name(names, j));

@@ -8,6 +8,7 @@
 #include "host/report/mixture_geometry.hpp"
 #include "host/report/scatter.hpp"
 #include "host/report/text.hpp"
+#include "host/row_method.hpp"
 
 namespace culatent::report {
 namespace {
@@ -17,11 +18,7 @@ std::size_t index(std::int64_t i) { return static_cast<std::size_t>(i); }
 }  // namespace
 
 Clusters::Clusters(const kmeans::Fit& f) : fit(f), model(f.model) {
-  order.resize(model.counts.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
-    return model.counts[index(a)] > model.counts[index(b)];
-  });
+  order = largest_first(model.counts);
   rank.resize(order.size());
   for (std::size_t i = 0; i < order.size(); ++i) rank[index(order[i])] = std::int64_t(i);
   total = std::accumulate(model.counts.begin(), model.counts.end(), 0.0);

@@ -4,10 +4,10 @@
 
 #include <algorithm>
 
-#include "host/report/groups.hpp"
 #include "host/report/input_check.hpp"
 #include "host/report/plot.hpp"
 #include "host/report/text.hpp"
+#include "host/row_method.hpp"
 
 namespace culatent::report {
 std::string MixtureScene::component_class(std::int64_t k) const {
@@ -36,7 +36,7 @@ MixtureScene mixture_scene(const Context& context, const gaussian_mixture::Fit& 
   MixtureScene scene{fit, fit.model, input, !input.labels.empty(), {}, {}, {}, {}, {}, 0};
   const auto k = static_cast<std::size_t>(fit.model.n_components());
   const auto m = static_cast<std::size_t>(input.sample.rows());
-  scene.by_weight = components_by_weight(fit.model);
+  scene.by_weight = largest_first(fit.model.weights);
   scene.rank.resize(k);
   for (std::size_t i = 0; i < k; ++i) {
     scene.rank[static_cast<std::size_t>(scene.by_weight[i])] = static_cast<std::int64_t>(i);
