@@ -44,24 +44,16 @@ std::string outstanding(const bm::Model& model, std::int64_t k, const std::vecto
 }
 
 std::string header(const bm::Fit& fit, const PageInput& input, const std::string& title) {
-  std::string out = "<header>\n" + paragraph("cuLatent · Bernoulli mixture", "eyebrow");
-  out += fmt::format("<h1>{}</h1>\n", escape(title));
-  out += paragraph(
-      fmt::format("{}, fitted to {} of {}: {}.", plural(fit.model.n_components(), "component"),
-                  plural(input.n_rows, "row"), plural(fit.model.n_features(), "feature"),
-                  ending(fit)),
-      "lead");
-  for (const Warning& warning : fit.warnings) {
-    out += fmt::format("<div class=\"warning\" role=\"note\"><p>⚠ {} <code>{}</code></p></div>\n",
-                       escape(warning.text), escape(warning.code));
-  }
+  const std::string lead = fmt::format(
+      "{}, fitted to {} of {}: {}.", plural(fit.model.n_components(), "component"),
+      plural(input.n_rows, "row"), plural(fit.model.n_features(), "feature"), ending(fit));
   const bm::TraceEntry& last = fit.trace.back();
   const std::vector<Fact> items = {
       {"mean log-likelihood", format_number(last.log_likelihood, 5), "nats per row"},
       {"iterations", format_count(fit.n_iter), fit.converged ? "converged" : "not converged"},
       {"uncertainty of membership", format_number(last.entropy, 3), "nats per row (entropy)"},
       {"time", format_seconds(fit.seconds.total), "start and iterations"}};
-  return out + facts(items) + "</header>\n";
+  return page_header("Bernoulli mixture", title, lead, warning_boxes(fit.warnings) + facts(items));
 }
 
 std::string groups(const bm::Model& model, const PageInput& input) {
@@ -167,9 +159,7 @@ std::string describe(const bm::Fit& fit, std::span<const std::string> column_nam
   const std::vector<double> all = bm::mean(fit.model);
   const std::vector<std::int64_t> order = largest_first(fit.model.weights);
   for (std::size_t i = 0; i < order.size() && i < kMostLines; ++i) {
-    std::string line = printable(outstanding(fit.model, order[i], all, column_names));
-    std::replace_if(
-        line.begin(), line.end(), [](char c) { return c == '\n' || c == '\t'; }, ' ');
+    const std::string line = one_line(outstanding(fit.model, order[i], all, column_names));
     out += fmt::format("  {:>7}  {}\n", format_percent(fit.model.weights[index(order[i])]), line);
   }
   if (order.size() > kMostLines) out += fmt::format("  and {} more\n", order.size() - kMostLines);

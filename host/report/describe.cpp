@@ -15,14 +15,6 @@ namespace {
 // More lines than this push what matters off the terminal.
 constexpr std::size_t kMostLines = 10;
 
-// A column name must not start a line or move the cursor.
-std::string one_line(std::string_view text) {
-  std::string out = printable(text);
-  std::replace_if(
-      out.begin(), out.end(), [](char c) { return c == '\n' || c == '\t'; }, ' ');
-  return out;
-}
-
 }  // namespace
 
 std::string describe(const gaussian_mixture::Fit& fit, std::span<const std::string> column_names) {

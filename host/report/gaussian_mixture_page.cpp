@@ -32,15 +32,10 @@ std::string warning_box(const gaussian_mixture::Fit& fit) {
 std::string header(const MixtureScene& scene, const std::string& title) {
   const gaussian_mixture::Fit& fit = scene.fit;
   const gaussian_mixture::Model& model = scene.model;
-  std::string out = "<header>\n" + paragraph("cuLatent · Gaussian mixture", "eyebrow");
-  out += fmt::format("<h1>{}</h1>\n", escape(title));
-  out += paragraph(
-      fmt::format("{} with {} covariance, fitted to {} of {}: {}.",
-                  plural(model.n_components(), "Gaussian"),
-                  gaussian_mixture::name(model.covariance), plural(scene.input.n_rows, "row"),
-                  plural(model.n_features(), "feature"), ending(fit)),
-      "lead");
-  out += warning_box(fit);
+  const std::string lead = fmt::format(
+      "{} with {} covariance, fitted to {} of {}: {}.", plural(model.n_components(), "Gaussian"),
+      gaussian_mixture::name(model.covariance), plural(scene.input.n_rows, "row"),
+      plural(model.n_features(), "feature"), ending(fit));
   std::vector<Fact> items;
   if (!fit.trace.empty()) {
     items.push_back(
@@ -51,7 +46,7 @@ std::string header(const MixtureScene& scene, const std::string& title) {
                      "nats per row (entropy)"});
   }
   items.push_back({"time", format_seconds(fit.seconds.total), "start and iterations"});
-  return out + facts(items) + "</header>\n";
+  return page_header("Gaussian mixture", title, lead, warning_box(fit) + facts(items));
 }
 
 // Of images the means say more than words about single pixels.

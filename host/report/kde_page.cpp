@@ -182,12 +182,10 @@ std::string kde_page(const Context& context, const kde::Model& model, const Page
                     label_groups(input.labels)};
   const nlohmann::json report = parse_report(input);
   const std::string title = page_title(input, "Kernel density");
-  std::string body = "<header>\n" + paragraph("cuLatent · Kernel density estimate", "eyebrow");
-  body += fmt::format("<h1>{}</h1>\n", escape(title));
-  body += paragraph(fmt::format("The density of {} of {}, as the mean of a Gaussian around each.",
-                                plural(model.rows.rows(), "row"), plural(d, "feature")),
-                    "lead");
-  body += "</header>\n";
+  const std::string lead =
+      fmt::format("The density of {} of {}, as the mean of a Gaussian around each.",
+                  plural(model.rows.rows(), "row"), plural(d, "feature"));
+  std::string body = page_header("Kernel density estimate", title, lead, "");
   body += section("Density", d == 1   ? figure_1d(context, scene)
                              : d == 2 ? figure_2d(context, scene)
                                       : figure_pairs(context, scene));

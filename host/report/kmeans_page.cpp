@@ -108,19 +108,11 @@ std::string scatter_figure(const Context& context, const Clusters& clusters,
 
 std::string header(const Clusters& clusters, const PageInput& input, const std::string& title) {
   const kmeans::Fit& fit = clusters.fit;
-  std::string out = "<header>\n" + paragraph("cuLatent · K-means", "eyebrow");
-  out += fmt::format("<h1>{}</h1>\n", escape(title));
-  out += paragraph(
-      fmt::format(
-          "{} of {} of {}{}: {}.", plural(clusters.model.n_clusters(), "cluster"),
-          plural(input.n_rows, "row"), plural(clusters.model.n_features(), "feature"),
-          clusters.model.metric == kmeans::Metric::cosine ? " by the cosine of their angles" : "",
-          ending(fit, "update")),
-      "lead");
-  for (const Warning& warning : fit.warnings) {
-    out += fmt::format("<div class=\"warning\" role=\"note\"><p>⚠ {} <code>{}</code></p></div>\n",
-                       escape(warning.text), escape(warning.code));
-  }
+  const std::string lead = fmt::format(
+      "{} of {} of {}{}: {}.", plural(clusters.model.n_clusters(), "cluster"),
+      plural(input.n_rows, "row"), plural(clusters.model.n_features(), "feature"),
+      clusters.model.metric == kmeans::Metric::cosine ? " by the cosine of their angles" : "",
+      ending(fit, "update"));
   const double n = std::max(clusters.total, 1.0);
   std::vector<Fact> items = {
       {"inertia", format_number(fit.inertia, 6), "sum of squared distances"},
@@ -128,7 +120,7 @@ std::string header(const Clusters& clusters, const PageInput& input, const std::
        "root of the mean square"},
       {"updates", format_count(fit.n_iter), fit.converged ? "converged" : "not converged"},
       {"time", format_seconds(fit.seconds.total), "start and iterations"}};
-  return out + facts(items) + "</header>\n";
+  return page_header("K-means", title, lead, warning_boxes(fit.warnings) + facts(items));
 }
 
 std::string groups(const Clusters& clusters, const PageInput& input) {
@@ -207,9 +199,7 @@ std::string describe(const kmeans::Fit& fit, std::span<const std::string> column
       fmt::format("{}, {}\n", plural(fit.model.n_clusters(), "cluster"), ending(fit, "update"));
   for (std::size_t i = 0; i < clusters.order.size() && i < kMostLines; ++i) {
     const std::int64_t k = clusters.order[i];
-    std::string line = printable(whereabouts(fit.model, k, middle, column_names));
-    std::replace_if(
-        line.begin(), line.end(), [](char c) { return c == '\n' || c == '\t'; }, ' ');
+    const std::string line = one_line(whereabouts(fit.model, k, middle, column_names));
     out += fmt::format("  {:>7}  {}\n", format_percent(clusters.share(k)), line);
   }
   if (clusters.order.size() > kMostLines) {

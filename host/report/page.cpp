@@ -19,6 +19,13 @@ std::string html_document(std::string_view title, std::string_view body_html) {
       CULATENT_VERSION, escape(title), style_sheet(), body_html);
 }
 
+std::string page_header(const std::string& method, std::string_view title, std::string_view lead,
+                        const std::string& html) {
+  return "<header>\n" + paragraph("cuLatent · " + method, "eyebrow") +
+         fmt::format("<h1>{}</h1>\n", escape(title)) + paragraph(lead, "lead") + html +
+         "</header>\n";
+}
+
 std::string section(std::string_view heading, std::string_view html) {
   return fmt::format("<section>\n<h2>{}</h2>\n{}</section>\n", escape(heading), html);
 }

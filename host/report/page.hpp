@@ -12,6 +12,10 @@ namespace culatent::report {
 /// A whole document that fetches nothing and runs nothing (its own content policy says so).
 std::string html_document(std::string_view title, std::string_view body_html);
 
+/// The head of a page: what it is about, how that was made, and what stands out.
+std::string page_header(const std::string& method, std::string_view title, std::string_view lead,
+                        const std::string& html);
+
 std::string section(std::string_view heading, std::string_view html);
 std::string paragraph(std::string_view text, std::string_view css_class = {});
 std::string figure(std::string_view html, std::string_view caption);

@@ -101,6 +101,15 @@ std::string run_details(const json& report, const PageInput& input) {
   return out;
 }
 
+std::string warning_boxes(std::span<const Warning> warnings) {
+  std::string out;
+  for (const Warning& warning : warnings) {
+    out += fmt::format("<div class=\"warning\" role=\"note\"><p>⚠ {} <code>{}</code></p></div>\n",
+                       escape(warning.text), escape(warning.code));
+  }
+  return out;
+}
+
 std::string page_title(const PageInput& input, const std::string& method) {
   if (!input.title.empty()) return input.title;
   if (input.source.empty()) return method;

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 #include <string_view>
 
+#include "culatent/context.hpp"
 #include "host/report/page_input.hpp"
 #include "host/report/text.hpp"
 
@@ -27,6 +29,9 @@ std::string ending(const Fit& fit, std::string_view step = "iteration") {
   if (fit.converged) return "converged after " + steps;
   return "stopped at the limit of " + steps + ", not converged";
 }
+
+/// A box for each of a fit's remarks.
+std::string warning_boxes(std::span<const Warning> warnings);
 
 /// The title of a page: the caller's, otherwise "METHOD of FILE".
 std::string page_title(const PageInput& input, const std::string& method);

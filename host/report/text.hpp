@@ -12,6 +12,9 @@ namespace culatent::report {
 /// U+FFFD: safe for XML, and a terminal does not obey what a file name says.
 std::string printable(std::string_view text);
 
+/// printable() without tabs and newlines: a column name must not start a line or move the cursor.
+std::string one_line(std::string_view text);
+
 /// Code points of a valid UTF-8 text: about its width in characters.
 std::size_t length(std::string_view text);
 
