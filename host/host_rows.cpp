@@ -1,5 +1,8 @@
 #include "host/host_rows.hpp"
 
+#include <algorithm>
+#include <vector>
+
 #ifdef CULATENT_HAS_CUDA
 #include "kernels/cuda/cuda_device.hpp"
 #endif
@@ -20,8 +23,12 @@ MatrixView<const T> HostRows<T>::read(std::int64_t first, MatrixView<T> buffer) 
     device.to_host(buffer.data, view.data, view.rows * row_bytes);
     return buffer;
   }
+  // One copy with what lies between the rows: a wait for each row would take longer.
+  const std::int64_t span = (view.rows - 1) * view.stride + view.cols;
+  std::vector<T> between(static_cast<std::size_t>(std::max<std::int64_t>(span, 0)));
+  device.to_host(between.data(), view.data, static_cast<std::int64_t>(between.size() * sizeof(T)));
   for (std::int64_t i = 0; i < view.rows; ++i) {
-    device.to_host(buffer.row(i), view.row(i), row_bytes);
+    std::copy_n(between.data() + i * view.stride, view.cols, buffer.row(i));
   }
 #endif
   return buffer;

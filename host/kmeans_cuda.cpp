@@ -149,7 +149,7 @@ DeviceNeeds<T>::DeviceNeeds(const Context& context, const RowSource<T>& rows,
   const std::int64_t candidates = seeding_candidates(options, n);
   constexpr auto kCounters = static_cast<std::int64_t>(sizeof(PassCounters));
   constexpr auto kSum = static_cast<std::int64_t>(sizeof(DeviceSum));
-  results = 8 * checked_product(n_limbs * k, d + 1) + kCounters + kSum;
+  results = 8 * checked_product(n_limbs * k, d + 1) + kCounters + kMostTrials * kSum;
   const CudaBackend backend{*context.cuda(), context.threads(), 1};
   fixed = results + DeviceCentroidArrays<T>::bytes(k, d) + DeviceClusterRows<T>::bytes(d) +
           NearestSearch<T>::bytes(backend, k, d) + 8 * (d + 1) + kMostTrials * kSum +
@@ -214,7 +214,7 @@ void CudaEngine<T>::plan(const Context& context, const RowSource<T>& rows, const
   throw out_of_memory("the fit needs " + std::to_string(plan.device_bytes) +
                           " bytes of device memory, " + std::to_string(available) + " are free",
                       context.options().memory_limit > 0 ? "--memory-limit" : context.device(),
-                      "use fewer clusters, --mini-batch or --init random");
+                      "give it more, use fewer groups or --init random, or compute on the CPU");
 }
 
 template void CudaEngine<float>::plan(const Context&, const RowSource<float>&, const Options&,

@@ -130,6 +130,7 @@ class CudaEngine {
                    Plan& plan);
 
   void pass(const Matrix<T>& centroids, Statistics& statistics);
+  std::int64_t first_zero_row();
   void pass_batch(std::span<const std::int64_t> rows, const Matrix<T>& centroids,
                   Statistics& statistics);
   std::vector<std::int64_t> farthest(const Matrix<T>& centroids, std::int64_t count,

@@ -10,7 +10,7 @@ namespace culatent::kmeans {
 namespace {
 
 constexpr auto kCountersBytes = static_cast<std::int64_t>(sizeof(PassCounters));
-constexpr auto kSumBytes = static_cast<std::int64_t>(sizeof(DeviceSum));
+constexpr auto kSumsBytes = kMostTrials * static_cast<std::int64_t>(sizeof(DeviceSum));
 
 std::int64_t blocks_of(std::int64_t n_rows) { return (n_rows + kBlockRows - 1) / kBlockRows; }
 
@@ -83,7 +83,12 @@ void CudaEngine<T>::add_wave(const ClusterRows<T>& rows, std::int32_t* labels) {
   search_.find(rows, cluster_rows_.doubts(), labels, counters_.data());
   own_distances(backend_, rows, centroids.values, 1.0, labels, static_cast<T*>(nullptr),
                 partials_.data());
-  add_partials(backend_, partials_.data(), blocks_of(rows.n_rows), 1, 1, totals_.data());
+  // As many sums side by side as keep threads busy; they are added up at the end.
+  const std::int64_t n_blocks = blocks_of(rows.n_rows);
+  const std::int64_t whole = n_blocks / kMostTrials;
+  const double* rest = partials_.data() + whole * kMostTrials;
+  add_partials(backend_, partials_.data(), whole, kMostTrials, kMostTrials, totals_.data());
+  add_partials(backend_, rest, 1, kMostTrials, n_blocks % kMostTrials, totals_.data());
   add_members(backend_, rows, labels, {units_.data(), fixed_.fine, fixed_.n_limbs},
               centroids.n_clusters, sums_.data());
 }
@@ -93,14 +98,14 @@ void CudaEngine<T>::finish_pass(std::int64_t n_rows, Statistics& statistics) {
   const std::int64_t sums_bytes = 8 * sums_.size();
   results_.fetch(sums_.data(), 0, sums_bytes);
   results_.fetch(counters_.data(), sums_bytes, kCountersBytes);
-  results_.fetch(totals_.data(), sums_bytes + kCountersBytes, kSumBytes);
+  results_.fetch(totals_.data(), sums_bytes + kCountersBytes, kSumsBytes);
   const auto* const from = static_cast<const char*>(results_.host());
   PassCounters counters;
-  DeviceSum inertia;
+  DeviceSum inertia[kMostTrials];
   std::memcpy(statistics.sums.data(), from, static_cast<std::size_t>(sums_bytes));
   std::memcpy(&counters, from + sums_bytes, sizeof(counters));
-  std::memcpy(&inertia, from + sums_bytes + kCountersBytes, sizeof(inertia));
-  statistics.inertia.merge({&inertia, 1});
+  std::memcpy(inertia, from + sums_bytes + kCountersBytes, sizeof(inertia));
+  for (const DeviceSum& sum : inertia) statistics.inertia.merge({&sum, 1});
   statistics.n_moved = static_cast<std::int64_t>(counters.n_moved);
   statistics.n_refined =
       static_cast<std::int64_t>(std::max(counters.n_refined, counters.n_screened));
@@ -116,6 +121,15 @@ void CudaEngine<T>::pass(const Matrix<T>& centroids, Statistics& statistics) {
     add_wave(rows, labels_.size() > 0 ? labels_.data() + first : wave_labels_.data());
   });
   finish_pass(rows_.source.rows(), statistics);
+}
+
+template <class T>
+std::int64_t CudaEngine<T>::first_zero_row() {
+  PassCounters counters;
+  counters_.upload(&counters, 1);
+  for_each_wave(counters_.data(), [](const ClusterRows<T>&, std::int64_t) {});
+  counters_.download(&counters, 1);
+  return static_cast<std::int64_t>(counters.zero_row);  // kNoRow: -1
 }
 
 // Rows that lie on the device, one below the other in `out`.
@@ -175,16 +189,20 @@ std::vector<std::int64_t> CudaEngine<T>::farthest(const Matrix<T>& centroids, st
     return among.empty() ? at : among[static_cast<std::size_t>(at)];
   };
   FarthestRows far(count, nothing);
-  std::vector<T> distances(static_cast<std::size_t>(distances_.size()));
+  std::vector<T> distances(static_cast<std::size_t>(kStepRows));
   const auto look = [&](const ClusterRows<T>& rows, std::int64_t first) {
     nearest(backend_, rows, centroids_.view(), cluster_rows_.doubts(), wave_labels_.data(),
             static_cast<PassCounters*>(nullptr));
     own_distances(backend_, rows, centroids_.view().values, unit, wave_labels_.data(),
                   distances_.data(), static_cast<double*>(nullptr));
-    distances_.download(distances.data(), rows.n_rows);
-    for (std::int64_t i = 0; i < rows.n_rows; ++i) {
-      far.meet(first + i, static_cast<double>(distances[static_cast<std::size_t>(i)]),
-               all.weight(row_of(first + i)));
+    for (std::int64_t at = 0; at < rows.n_rows; at += kStepRows) {
+      const std::int64_t step = std::min(kStepRows, rows.n_rows - at);
+      backend_.device.to_host(distances.data(), distances_.data() + at,
+                              step * static_cast<std::int64_t>(sizeof(T)));
+      for (std::int64_t i = 0; i < step; ++i) {
+        far.meet(first + at + i, static_cast<double>(distances[static_cast<std::size_t>(i)]),
+                 all.weight(row_of(first + at + i)));
+      }
     }
   };
   centroids_.set(backend_, centroids);

@@ -41,7 +41,8 @@ Evaluated cuda_evaluate(const Context& context, const Model& model, const RowSou
       plan_evaluation(context, rows, needs_of<T>(one_worker, model, result_bytes));
   const CudaBackend backend{*context.cuda(), context.threads(), plan.n_workers};
   CudaDevice& device = backend.device;
-  const DataSummary data = cuda_scan(context, backend, rows, {}, {}, plan.device_bytes);
+  const DataSummary data =
+      cuda_scan(context, backend, rows, {}, {.can_miss = false}, plan.device_bytes);
   const Coordinates coordinates = model_coordinates<T>(model, data);
   const double unit = coordinates.unit_length ? 1.0 : 1.0 / coordinates.frame.scale.front();
 

@@ -30,14 +30,17 @@ std::vector<double> CudaEngine<T>::weights_near(const Matrix<T>& candidates) {
   const DeviceCentroids<T>& near = place_candidates(candidates);
   const RowChunk<T> all{rows_.source, 0, rows_.source.rows(), rows_.weights, rows_.weight_scale};
   std::vector<double> weights(static_cast<std::size_t>(candidates.rows()));
-  std::vector<std::int32_t> labels(static_cast<std::size_t>(wave_labels_.size()));
+  std::vector<std::int32_t> labels(static_cast<std::size_t>(kStepRows));
   for_each_wave(nullptr, [&](const ClusterRows<T>& rows, std::int64_t first) {
     nearest(backend_, rows, near, cluster_rows_.doubts(), wave_labels_.data(),
             static_cast<PassCounters*>(nullptr));
-    wave_labels_.download(labels.data(), rows.n_rows);
-    for (std::int64_t i = 0; i < rows.n_rows; ++i) {
-      weights[static_cast<std::size_t>(labels[static_cast<std::size_t>(i)])] +=
-          all.weight(first + i);
+    for (std::int64_t at = 0; at < rows.n_rows; at += kStepRows) {
+      const std::int64_t count = std::min(kStepRows, rows.n_rows - at);
+      backend_.device.to_host(labels.data(), wave_labels_.data() + at, 4 * count);
+      for (std::int64_t i = 0; i < count; ++i) {
+        weights[static_cast<std::size_t>(labels[static_cast<std::size_t>(i)])] +=
+            all.weight(first + at + i);
+      }
     }
   });
   candidates_.reset();

@@ -8,12 +8,6 @@
 #include "kernels/kmeans_rounding.hpp"
 
 namespace culatent::kmeans {
-namespace {
-
-constexpr std::int64_t kStepRows = 64 * kBlockRows;  // whose results are there at a time
-
-}  // namespace
-
 template <class T>
 Matrix<T> gather(const CpuBackend& backend, const RowSource<T>& source,
                  std::span<const std::int64_t> rows) {
@@ -101,6 +95,17 @@ void CpuEngine<T>::pass(const Matrix<T>& centroids, Statistics& statistics) {
   for_each_chunk(context_, rows_, [&](const RowChunk<T>& chunk) {
     assign(backend_, assignment_, chunk, coordinates_, fixed_, labels, statistics);
   });
+}
+
+template <class T>
+std::int64_t CpuEngine<T>::first_zero_row() {
+  Matrix<T> apart(assignment_.centroids.rows(), rows_.source.cols());  // no row is in doubt
+  for (std::int64_t k = 0; k < apart.rows(); ++k) {
+    apart(k, 0) = static_cast<T>(k) / static_cast<T>(apart.rows());
+  }
+  Statistics statistics(fixed_, apart.rows());
+  pass(apart, statistics);
+  return statistics.zero_row;
 }
 
 template <class T>

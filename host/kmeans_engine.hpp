@@ -57,6 +57,8 @@ class CpuEngine {
   /// One look at all rows. Without mini-batches, `n_moved` counts labels that are others than those
   /// of the pass before.
   void pass(const Matrix<T>& centroids, Statistics& statistics);
+  /// The first row of positive weight without a direction (Coordinates::unit_length); −1: none.
+  std::int64_t first_zero_row();
   /// One look at the rows of a mini-batch.
   void pass_batch(std::span<const std::int64_t> rows, const Matrix<T>& centroids,
                   Statistics& statistics);

@@ -71,7 +71,7 @@ Summary evaluate(const Context& context, const Model& model, const RowSource<T>&
   }
 #endif
   const CpuBackend backend{context.threads(), context.n_threads()};
-  const DataSummary data = scan(context, backend, rows, {}, {});
+  const DataSummary data = scan(context, backend, rows, {}, {.can_miss = false});
   const Coordinates coordinates = model_coordinates<T>(model, data);
   CpuAssignment<T> assignment(backend, model.n_clusters(), model.n_features(), rows.in_place(),
                               nullptr);

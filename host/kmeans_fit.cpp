@@ -35,7 +35,8 @@ Fit fit_on(const Context& context, const RowSource<T>& rows, const Options& opti
   const Clock::time_point begin = Clock::now();
   const Plan plan = culatent::kmeans::plan(context, rows, options);
   const DataSummary data =
-      Engine::scan(context, plan, rows, options.weights, {false, !options.checkpoint.path.empty()});
+      Engine::scan(context, plan, rows, options.weights,
+                   {.fingerprint = !options.checkpoint.path.empty(), .can_miss = false});
   check_counting_rows(options.weights, rows.rows(), options.n_clusters, kClusters);
   const FitRows<T> fit_rows{rows, options.weights, data.weight_scale};
   Steps<T, Engine> steps(context, plan, fit_rows, data, options);
@@ -57,6 +58,10 @@ Fit fit_on(const Context& context, const RowSource<T>& rows, const Options& opti
                      "use fewer clusters, or --empty relocate");
   }
   fit.refined_fraction = steps.refined_fraction();
+  if (options.start.rows() > 0 && options.n_init > 1) {
+    fit.warnings.push_back(
+        {"one_start", "a given start makes one restart, not " + std::to_string(options.n_init)});
+  }
   const std::int64_t n_light = count_light_rows(options.weights, data.weight_scale);
   if (n_light > 0) {
     fit.warnings.push_back({"light", std::to_string(n_light) +

@@ -12,6 +12,9 @@
 /// What the parts of k-means as a method share.
 namespace culatent::kmeans {
 
+/// Rows whose results are on the host at a time.
+inline constexpr std::int64_t kStepRows = 64 * kBlockRows;
+
 /// Throws invalid_argument for options that no data could make right, data_error for those that do
 /// not suit n_rows x n_features.
 void check_options(const Options& options, std::int64_t n_rows, std::int64_t n_features);

@@ -128,6 +128,26 @@ Matrix<T> seed_greedily(Engine& engine, const FitRows<T>& rows, std::uint64_t se
   return centroids;
 }
 
+// k-means++ of rows that are in the coordinates already.
+template <class T>
+Matrix<T> seed_among(const Context& context, const Matrix<T>& candidates,
+                     const std::vector<double>& weights, const CpuBackend& host, std::uint64_t seed,
+                     std::int64_t k) {
+  const auto d = static_cast<std::size_t>(candidates.cols());
+  Coordinates as_they_are;
+  as_they_are.frame = {std::vector<double>(d, 0.0), std::vector<double>(d, 1.0)};
+  as_they_are.reach.assign(d, 1.0);
+  const FixedPoint fixed = fixed_point<T>(as_they_are, candidates.rows(), true);
+  const MatrixRows<T> source(candidates.view());
+  const FitRows<T> rows{source, weights};
+  // Its labels are not asked for: as with mini-batches, there are none.
+  const Options options{.n_clusters = static_cast<int>(k), .mini_batch = 1};
+  Plan plan;
+  plan.n_workers = host.n_workers;
+  CpuEngine<T> engine(context, plan, rows, as_they_are, fixed, options);
+  return seed_greedily(engine, rows, seed, k, [](double) { return true; });
+}
+
 // Every row by itself, with the chance factor · share.
 template <class Engine>
 std::vector<std::int64_t> draw_round(const Engine& engine, const CpuBackend& host,
@@ -162,8 +182,8 @@ std::vector<std::int64_t> draw_round(const Engine& engine, const CpuBackend& hos
 }
 
 template <class T, class Engine>
-Matrix<T> seed_in_parallel(Engine& engine, const FitRows<T>& rows, const CpuBackend& host,
-                           std::uint64_t seed, std::int64_t k,
+Matrix<T> seed_in_parallel(Engine& engine, const Context& context, const FitRows<T>& rows,
+                           const CpuBackend& host, std::uint64_t seed, std::int64_t k,
                            const std::function<bool(double)>& proceed) {
   const std::int64_t n = rows.source.rows();
   Distances<T, Engine> distances(engine, n);
@@ -186,24 +206,22 @@ Matrix<T> seed_in_parallel(Engine& engine, const FitRows<T>& rows, const CpuBack
       if (!known.contains(row)) candidates.push_back(row);
     }
   }
-  RowSample<T> sample{engine.fetch(candidates), {}};
-  sample.weights = engine.weights_near(sample.rows);
-  const std::vector<T> metric(static_cast<std::size_t>(sample.rows.cols()), T{1});
-  return choose_seeds(host, sample, std::span<const T>(metric), seed, k);
+  const Matrix<T> placed = engine.fetch(candidates);
+  return seed_among(context, placed, engine.weights_near(placed), host, seed, k);
 }
 
 }  // namespace
 
 template <class T, class Engine>
-Matrix<T> choose_centroids(Engine& engine, const FitRows<T>& rows, const Options& options,
-                           const CpuBackend& host, std::uint64_t seed,
+Matrix<T> choose_centroids(Engine& engine, const Context& context, const FitRows<T>& rows,
+                           const Options& options, const CpuBackend& host, std::uint64_t seed,
                            const std::function<bool(double)>& proceed) {
   const std::int64_t k = options.n_clusters;
   switch (options.init) {
     case Init::kmeans_plus:
       return seed_greedily(engine, rows, seed, k, proceed);
     case Init::kmeans_parallel:
-      return seed_in_parallel(engine, rows, host, seed, k, proceed);
+      return seed_in_parallel(engine, context, rows, host, seed, k, proceed);
     case Init::random:
       break;
   }
@@ -224,16 +242,18 @@ std::int64_t seeding_bytes(const Options& options, std::int64_t n_rows, std::int
   if (candidates == 0) return 0;
   const std::int64_t distances = (on_cpu ? size * n_rows : 0) + 8 * (n_rows / kBlockRows + 1);
   if (options.init == Init::kmeans_plus) return distances;
-  // With their distances and those of two trials.
-  const std::int64_t chosen = checked_product(candidates, 2 * size * n_features + 8 * 8);
+  // With their distances, and the engine that chooses among them.
+  const std::int64_t chosen =
+      checked_product(candidates, 2 * size * n_features + 8 * 8) +
+      CpuAssignment<T>::bytes(options.n_clusters, n_features, true, n_workers, 2);
   if (!on_cpu) return distances + chosen;
   return distances + chosen + 4 * 64 * kBlockRows +
          CpuAssignment<T>::bytes(candidates, n_features, in_place, n_workers, 0);
 }
 
-#define CULATENT_INSTANTIATE(Engine, T)                                              \
-  template Matrix<T> choose_centroids(Engine<T>&, const FitRows<T>&, const Options&, \
-                                      const CpuBackend&, std::uint64_t,              \
+#define CULATENT_INSTANTIATE(Engine, T)                                                 \
+  template Matrix<T> choose_centroids(Engine<T>&, const Context&, const FitRows<T>&,    \
+                                      const Options&, const CpuBackend&, std::uint64_t, \
                                       const std::function<bool(double)>&);
 CULATENT_INSTANTIATE(CpuEngine, float)
 CULATENT_INSTANTIATE(CpuEngine, double)

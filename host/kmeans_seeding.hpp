@@ -9,8 +9,8 @@ namespace culatent::kmeans {
 /// rows, because nobody will use them.
 ///   k-means++: K passes of 2 + ⌊log K⌋ candidates and one more; k-means||: 6 passes
 template <class T, class Engine>
-Matrix<T> choose_centroids(Engine& engine, const FitRows<T>& rows, const Options& options,
-                           const CpuBackend& host, std::uint64_t seed,
+Matrix<T> choose_centroids(Engine& engine, const Context& context, const FitRows<T>& rows,
+                           const Options& options, const CpuBackend& host, std::uint64_t seed,
                            const std::function<bool(double)>& proceed);
 
 /// Candidates that choose_centroids() looks at together, about; 0: it looks at no distances.

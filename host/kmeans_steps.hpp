@@ -28,7 +28,8 @@ class Steps {
 
   Steps(const Context& context, const Plan& plan, const FitRows<T>& rows, const DataSummary& data,
         const Options& options)
-      : host_{context.threads(), plan.n_workers},
+      : context_(context),
+        host_{context.threads(), plan.n_workers},
         rows_(rows),
         options_(options),
         total_weight_(data.total_weight),
@@ -45,14 +46,9 @@ class Steps {
   /// Cosine: a row without a direction ends the fit before anything is drawn from the rows.
   void check_rows() {
     if (!coordinates_.unit_length) return;
-    Matrix<T> apart(options_.n_clusters, rows_.source.cols());  // no row is in doubt between them
-    for (std::int64_t k = 0; k < apart.rows(); ++k) {
-      apart(k, 0) = static_cast<T>(k) / static_cast<T>(apart.rows());
-    }
-    engine_.pass(apart, statistics_);
-    if (statistics_.zero_row < 0) return;
-    throw data_error("all values are 0: the row has no direction",
-                     "row " + std::to_string(statistics_.zero_row),
+    const std::int64_t row = engine_.first_zero_row();
+    if (row < 0) return;
+    throw data_error("all values are 0: the row has no direction", "row " + std::to_string(row),
                      "leave it out, or use --metric euclidean");
   }
 
@@ -70,7 +66,7 @@ class Steps {
       model.centroids = options_.start;
     } else {
       const Matrix<T> chosen =
-          choose_centroids(engine_, rows_, options_, host_, seed,
+          choose_centroids(engine_, context_, rows_, options_, host_, seed,
                            [&](double potential) { return proceed(potential * unit()); });
       model.centroids = Matrix<double>(chosen.rows(), chosen.cols());
       for (std::int64_t k = 0; k < chosen.rows(); ++k) {
@@ -275,6 +271,7 @@ class Steps {
     if (fell) p.least = p.smooth;
   }
 
+  const Context& context_;
   const CpuBackend host_;
   const FitRows<T>& rows_;
   const Options& options_;

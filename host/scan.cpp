@@ -87,8 +87,9 @@ void check_values(const ColumnScan& columns, const ScanOptions& options) {
     throw data_error(
         std::string(nan ? "NaN" : "infinite value") + " in the data",
         "row " + std::to_string(columns.bad_row) + ", column " + std::to_string(columns.bad_column),
-        nan && !options.missing ? "remove or fill it, or mark NaN as missing (missing / --missing)"
-                                : "remove or fill it");
+        nan && options.can_miss && !options.missing
+            ? "remove or fill it, or mark NaN as missing (missing / --missing)"
+            : "remove or fill it");
   }
   for (std::size_t j = 0; j < columns.minimum.size(); ++j) {
     const std::string where = "column " + std::to_string(j);

@@ -25,6 +25,7 @@ struct ScanOptions {
   /// Rows of weight 0 count in the ranges: for methods that multiply what they compute of such rows
   /// by 0, where it must be finite. Otherwise these may lie anywhere.
   bool weightless = false;
+  bool can_miss = true;  ///< the method knows missing values: advice names them
 };
 
 /// What a look at all rows means: their frame, or a data_error that names what is wrong.

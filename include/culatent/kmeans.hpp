@@ -91,7 +91,7 @@ struct Fit {
   int restart = 0;                ///< the one that was kept
   std::int64_t n_relocated = 0;   ///< empty clusters that were moved, summed over updates
   std::int64_t n_empty = 0;       ///< clusters without rows in `model`
-  double refined_fraction = 0.0;  ///< rows whose nearest centroid took a second, exact look
+  double refined_fraction = 0.0;  ///< rows that the first look, by scores, left in doubt
   Seconds seconds;
   Plan plan;
   std::vector<Warning> warnings;
@@ -110,7 +110,8 @@ struct Fit {
 /// R / 2^49. Where less matters, fit in double, or leave the outliers out.
 ///   flops per iteration: 2 N K D + N D
 /// Throws invalid_argument (options), data_error (n < K, NaN, a zero row with Metric::cosine,
-/// Empty::error), out_of_memory (plan above the limit), io_error (rows or checkpoint).
+/// Empty::error), out_of_memory (plan above the limit), io_error (rows or checkpoint),
+/// device_error, invalid_argument for rows in memory that the context cannot use.
 template <class T>
 Fit fit(const Context& context, const RowSource<T>& rows, const Options& options);
 template <class T>

@@ -20,8 +20,9 @@ struct Quad {
 
 // Adds a value, in units of the first limb.
 void add_value(double value, const FixedPoint& fixed, std::int64_t limb_stride, std::int64_t* sum) {
-  // Rounded once: what the first limb has is what the second leaves out, however the compiler forms
-  // the sum.
+  // A product that is rounded by itself, as on a device: the compiler shall not fuse it with a sum.
+  const volatile double rounded = value;
+  value = rounded;
   const double whole = value + kToInteger;
   sum[0] += std::bit_cast<std::int64_t>(whole) - std::bit_cast<std::int64_t>(kToInteger);
   if (fixed.n_limbs == 1) return;

@@ -72,8 +72,7 @@ TEST_F(KMeansFitOnDevice, HasTheCentroidsOfTheCpuInFloat) { expect_like_the_cpu<
 TEST_F(KMeansFitOnDevice, HasTheCentroidsOfTheCpuInDouble) { expect_like_the_cpu<double>(); }
 
 TEST_F(KMeansFitOnDevice, WeighsAndRelocatesLikeTheCpu) {
-  // Four features: of more, compilers may fuse the products that become integers on the CPU.
-  const Matrix<float> rows = cast<float>(uniform_rows(1200, 4, 6));
+  const Matrix<float> rows = cast<float>(uniform_rows(1200, 5, 6));
   Draws draws(9);
   std::vector<double> weights;
   for (std::int64_t i = 0; i < rows.rows(); ++i) {
@@ -81,14 +80,39 @@ TEST_F(KMeansFitOnDevice, WeighsAndRelocatesLikeTheCpu) {
   }
   kmeans::Options options{.n_clusters = 5, .max_iter = 6, .tol = 0.0, .seed = 2};
   options.weights = weights;
-  options.start = Matrix<double>(5, 4);  // two of them far from every row
+  options.start = Matrix<double>(5, 5);  // two of them far from every row
   for (std::int64_t k = 0; k < 5; ++k) {
-    for (std::int64_t j = 0; j < 4; ++j) {
+    for (std::int64_t j = 0; j < 5; ++j) {
       options.start(k, j) =
           k < 3 ? static_cast<double>(rows(k + 1, j)) : 50.0 + static_cast<double>(k);
     }
   }
   expect_like_the_cpu(rows, options, "weights and empty clusters");
+}
+
+// Rows that stream through in chunks of one block have the offsets of every array to be found.
+TEST_F(KMeansFitOnDevice, StreamsRowsInChunksToTheSameBits) {
+  const Matrix<float> rows = cast<float>(uniform_rows(10 * kBlockRows + 100, 24, 12));
+  const MatrixRows<float> source(rows.view());
+  Draws draws(13);
+  std::vector<double> weights;
+  for (std::int64_t i = 0; i < rows.rows(); ++i) weights.push_back(draws.uniform(0.0, 2.0));
+  for (const auto init : {kmeans::Init::kmeans_plus, kmeans::Init::kmeans_parallel}) {
+    for (const std::int64_t batch : {0, 600}) {
+      const bool weighted = (init == kmeans::Init::kmeans_plus) == (batch > 0);
+      kmeans::Options options{.n_clusters = 5, .max_iter = 1, .mini_batch = batch, .seed = 3};
+      options.init = init;
+      options.metric = weighted ? kmeans::Metric::cosine : kmeans::Metric::euclidean;
+      if (weighted) options.weights = weights;
+      const kmeans::Fit whole = kmeans::fit<float>(cuda(), source, options);
+      // So little that the rows do not stay.
+      const Context context = cuda(whole.plan.device_bytes * 2 / 3, kBlockRows);
+      const kmeans::Fit streamed = kmeans::fit<float>(context, source, options);
+      EXPECT_EQ(streamed.plan.chunk_rows, kBlockRows);
+      EXPECT_LT(context.peak_device_bytes(), rows.size() * 4);
+      EXPECT_TRUE(same_bits(streamed, whole)) << kmeans::name(init) << ", batches of " << batch;
+    }
+  }
 }
 
 TEST_F(KMeansFitOnDevice, TakesRowsAndOutputsWhereTheyLie) {
