@@ -74,9 +74,9 @@ class Stager {
 
   __device__ __forceinline__ Stager(const DeviceRows<T>& rows, const T* factors, int pitch,
                                     std::int64_t first_row, Stage<T, kOwn>& stage)
-      : stage_(stage), anchor_(factors), pitch_(pitch), stride_(rows.stride) {
+      : stage_(stage), factors_(factors), pitch_(pitch), stride_(rows.stride) {
     const int thread = static_cast<int>(threadIdx.x);
-    factors_ = factors + std::int64_t{thread / kPieces} * pitch + thread % kPieces * kVector;
+    place_ = std::int64_t{thread / kPieces} * pitch + thread % kPieces * kVector;
     const std::int64_t row = first_row + thread / kFeatures;
     left_ = static_cast<int>(max(min(rows.n_rows - row, std::int64_t{kRows}), std::int64_t{0}));
     values_ = rows.data + row * rows.stride + thread % kFeatures;
@@ -94,11 +94,11 @@ class Stager {
       if (line >= kDepth<T>) continue;
       const bool inside = line < n_lines;
       device::cp_async<kBytes>(&stage_.factors[buffer][line][thread % kPieces * kVector],
-                               inside ? factors_ + std::int64_t{first} * pitch_ : anchor_,
+                               factors_ + (inside ? place_ + std::int64_t{first} * pitch_ : 0),
                                inside ? kBytes : 0);
     }
     device::cp_async_commit();
-    factors_ += std::int64_t{kDepth<T>} * pitch_;
+    place_ += std::int64_t{kDepth<T>} * pitch_;
     const int left = thread % kFeatures < n_features ? left_ : 0;
 #pragma unroll
     for (int i = 0; i < kBatch; ++i) {
@@ -135,8 +135,8 @@ class Stager {
   static constexpr int kLineStep = kThreads / kPieces;    // lines copied at a time
 
   Stage<T, kOwn>& stage_;
-  const T* const anchor_;  // what may be named, and is not read, where nothing is copied
-  const T* factors_;
+  const T* const factors_;  // what may be named, and is not read, where nothing is copied
+  std::int64_t place_;      // of what the thread copies next
   const int pitch_;
   const T* values_;
   const std::int64_t stride_;
