@@ -173,37 +173,49 @@ find_sanitizer() {
   done
 }
 
-# The command under a tool, once for every kind of fit: all kernels in half a minute, where the test
-# programs take many. Prints how many were clean; 1 when one was not.
+# Every kind of fit, so that the command under a tool runs all kernels in a minute, where the test
+# programs take many.
+fits=(
+  "gaussian-mixture --components 3 --reg-covar 1 --covariance full"
+  "gaussian-mixture --components 3 --reg-covar 1 --covariance full --precision fast"
+  "gaussian-mixture --components 3 --reg-covar 1 --covariance full --dtype float64"
+  "gaussian-mixture --components 3 --reg-covar 1 --covariance tied"
+  "gaussian-mixture --components 3 --reg-covar 1 --covariance diagonal"
+  "gaussian-mixture --components 3 --reg-covar 1 --covariance spherical --dtype float64"
+  "kmeans --clusters 40"
+  "kmeans --clusters 5 --metric cosine --mini-batch 100 --init kmeans-parallel --dtype float64"
+  "bernoulli-mixture --components 3 --binarize 8"
+  "bernoulli-mixture --components 3 --scale 0.0625 --dtype float64"
+)
+
+# Prints how many were clean under a tool; 1 when one was not.
 sanitize_fits() {
-  local tool=$1 end=$2 fit clean=0 model
+  local tool=$1 end=$2 fit clean=0 model at=0
   model=$(mktemp -d) || return 1
-  for fit in "full float32 fp32" "full float32 fast" "full float64 fp64" "tied float32 fp32" \
-    "diagonal float32 fp32" "spherical float64 fp64"; do
-    local covariance dtype precision rest=$((end - SECONDS))
-    read -r covariance dtype precision <<<"$fit"
+  for fit in "${fits[@]}"; do
+    local options rest=$((end - SECONDS))
+    read -r -a options <<<"$fit"
     if [ "$rest" -lt 1 ]; then break; fi
-    bounded "$rest" "$logs/$tool-fit-$covariance-$precision.log" "$sanitizer" --tool "$tool" \
-      --error-exitcode 86 bin/culatent fit gaussian-mixture tests/data/digits.npy --rows 0:300 \
-      --device cuda --seed 1 --components 3 --reg-covar 1 --max-iter 1 --tol 0 \
-      --covariance "$covariance" --dtype "$dtype" --precision "$precision" \
-      --model "$model/m.safetensors"
+    at=$((at + 1))
+    bounded "$rest" "$logs/$tool-fit-$at.log" "$sanitizer" --tool "$tool" --error-exitcode 86 \
+      bin/culatent fit "${options[@]}" tests/data/digits.npy --rows 0:300 --device cuda --seed 1 \
+      --max-iter 1 --tol 0 --model "$model/m.safetensors"
     case $? in
       0) clean=$((clean + 1)) ;;
       124) break ;;
       *)
-        echo "$clean of 6 fits clean, errors in $fit"
+        echo "$clean of ${#fits[@]} fits clean, errors in $fit"
         rm -rf "$model"
         return 1
         ;;
     esac
   done
   rm -rf "$model"
-  echo "$clean of 6 fits clean"
+  echo "$clean of ${#fits[@]} fits clean"
 }
 
 run_sanitizers() {
-  local sanitizer tool program name status tools=4 n programs=() words fits
+  local sanitizer tool program name status tools=4 n programs=() words clean_fits
   local deadline=$((SECONDS + $1))
   sanitizer=$(find_sanitizer)
   if [ -z "$sanitizer" ]; then
@@ -217,8 +229,8 @@ run_sanitizers() {
     local clean=0 stopped=0 dirty=() seconds end
     end=$((SECONDS + (deadline - SECONDS) / tools))
     tools=$((tools - 1))
-    if ! fits=$(sanitize_fits "$tool" "$end"); then
-      report "compute-sanitizer $tool" FAILED "$fits"
+    if ! clean_fits=$(sanitize_fits "$tool" "$end"); then
+      report "compute-sanitizer $tool" FAILED "$clean_fits"
       continue
     fi
     n=${#programs[@]}
@@ -246,11 +258,11 @@ run_sanitizers() {
         *) dirty+=("$name") ;;
       esac
     done
-    words="$fits; of the test programs $clean clean, ${#dirty[@]} with errors, $stopped not"
+    words="$clean_fits; of the test programs $clean clean, ${#dirty[@]} with errors, $stopped not"
     words+=" finished in time"
     if [ ${#dirty[@]} -gt 0 ]; then
       report "compute-sanitizer $tool" FAILED "$words: ${dirty[*]}"
-    elif [ "$stopped" -gt 0 ] || [ "${fits%% *}" -lt 6 ]; then
+    elif [ "$stopped" -gt 0 ] || [ "${clean_fits%% *}" -lt ${#fits[@]} ]; then
       report "compute-sanitizer $tool" skipped "$words"
     else
       report "compute-sanitizer $tool" ok "$words"

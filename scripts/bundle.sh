@@ -38,9 +38,7 @@ compiler=$(sed -n 's/^CMAKE_CXX_COMPILER:[A-Z]*=//p' "$build/CMakeCache.txt")
 for library in libstdc++.so.6 libgcc_s.so.1; do
   install -m 755 "$("$compiler" -print-file-name=$library)" "$bundle/lib/"
 done
-mkdir "$bundle/tests/golden"
-cp -r tests/data "$bundle/tests/"
-cp -r tests/golden/_inputs tests/golden/gmm "$bundle/tests/golden/"  # what the programs read
+cp -r tests/data tests/golden "$bundle/tests/"  # what the programs read
 cp bench/floors.json "$bundle/bench/"
 cp bench/peers/gaussian_mixture_torch.py "$bundle/peers/"
 cp bench/run.sh bench/run_parts.sh LICENSE "$bundle/"

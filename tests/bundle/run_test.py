@@ -160,7 +160,7 @@ class RunTest(unittest.TestCase):
         self.expect(results, "peers", "ok")
         for tool in ("memcheck", "racecheck", "initcheck", "synccheck"):
             self.expect(results, f"compute-sanitizer {tool}", "ok",
-                        "6 of 6 fits clean; of the test programs 1 clean")
+                        "10 of 10 fits clean; of the test programs 1 clean")
         for kind in ("full float32", "tied float32", "diagonal float32", "full float64"):
             for way in ("twice", "small chunks"):
                 self.expect(results, f"determinism, {kind}, {way}", "ok", "the same bits")
@@ -230,7 +230,8 @@ class RunTest(unittest.TestCase):
         self.assertEqual(result.returncode, 1, result.stdout)
         self.expect(results, "compute-sanitizer memcheck", "ok")
         self.expect(results, "compute-sanitizer initcheck", "FAILED",
-                    "3 of 6 fits clean, errors in tied float32")
+                    "3 of 10 fits clean, errors in gaussian-mixture --components 3 "
+                    "--reg-covar 1 --covariance tied")
 
     def test_what_a_sanitizer_does_not_finish_is_not_ok(self):
         self.bundle.program("compute-sanitizer", 'case "$*" in *steps_gpu*) sleep 100;; esac')
