@@ -41,7 +41,7 @@ Matrix<T> to_coordinates(const Matrix<double>& centroids, const Coordinates& coo
 /// The value of feature j in the data's units.
 inline double from_coordinates(double value, const Coordinates& coordinates, std::int64_t j) {
   const auto i = static_cast<std::size_t>(j);
-  return coordinates.frame.centre[i] + value / coordinates.frame.scale[i];
+  return coordinates.frame.centre[i] + value * (1.0 / coordinates.frame.scale[i]);
 }
 /// [K, D] rows of length 1 (cosine). Throws data_error for one that has no direction.
 void normalise_rows(Matrix<double>& centroids, const std::string& where);

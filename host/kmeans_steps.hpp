@@ -199,14 +199,13 @@ class Steps {
     for (std::int64_t j = 0; j < model_.n_features(); ++j) {
       const double old = static_cast<double>(centroids_(k, j));
       const double mean = (before * old + statistics_.sum(fixed_, k, j)) / (before + weight);
-      model_.centroids(k, j) = mean;
+      model_.centroids(k, j) = to_data(mean, j);
       square += mean * mean;
     }
-    const bool cancel = coordinates_.unit_length && !(square > 0.0);  // any direction: as it was
-    const double length = coordinates_.unit_length ? std::sqrt(square) : 1.0;
+    if (!coordinates_.unit_length) return;
     for (std::int64_t j = 0; j < model_.n_features(); ++j) {
       double& value = model_.centroids(k, j);
-      value = cancel ? previous_(k, j) : to_data(value / length, j);
+      value = square > 0.0 ? value / std::sqrt(square) : previous_(k, j);  // any direction will do
     }
   }
 
