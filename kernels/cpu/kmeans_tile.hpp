@@ -23,13 +23,14 @@ struct Tile {
   std::int64_t first;  // row of the source
 };
 
-/// |x'| of every row in w.norm; with `unit_length` the first `count` rows are divided by it.
+/// |x'| of every row in w.norm, each square rounded with its sum, as unit_factor() and devices do
+/// it at any level of optimisation; with `unit_length` the first `count` rows are divided by it.
 template <class T>
 void measure(std::int64_t count, std::int64_t d, bool unit_length, Worker<T>& w) {
   std::fill(w.norm.begin(), w.norm.end(), T{0});
   for (std::int64_t j = 0; j < d; ++j) {
     const T* x = &w.x(j, 0);
-    for (std::size_t i = 0; i < kTileRows; ++i) w.norm[i] += x[i] * x[i];
+    for (std::size_t i = 0; i < kTileRows; ++i) w.norm[i] = std::fma(x[i], x[i], w.norm[i]);
   }
   if (!unit_length) {
     for (std::size_t i = 0; i < kTileRows; ++i) w.norm[i] = std::sqrt(w.norm[i]);
