@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <limits>
 
 #include "kernels/cuda/bernoulli_mixture.hpp"
@@ -48,22 +47,8 @@ struct Stage {
 template <class T, int kOwn>
 constexpr int kUnrolled = kOwn * sizeof(T) >= 32 ? 2 : 4;
 
-// A thread's elements along a side of the tile, in pieces that lie side by side over the lanes.
 template <class T, int kCount>
-struct Along {
-  static constexpr int kSize = std::min(kVectorSize<T>, kCount);
-  static __device__ __forceinline__ int at(int lane, int i) {
-    return i / kSize * (kSide * kSize) + lane * kSize + i % kSize;
-  }
-  static __device__ __forceinline__ void load(const T* line, int lane, T (&values)[kCount]) {
-#pragma unroll
-    for (int i = 0; i < kCount; i += kSize) {
-      const auto piece = *reinterpret_cast<const Piece<T, kSize>*>(line + at(lane, i));
-#pragma unroll
-      for (int v = 0; v < kSize; ++v) values[i + v] = piece.v[v];
-    }
-  }
-};
+using Along = device::Along<T, kSide, kCount>;
 
 // What brings inputs and factors of a tile to shared memory, kFeatures features at a time.
 template <class T, int kOwn, bool kMissing>

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <limits>
 
@@ -58,22 +57,8 @@ struct TileStage {
   T factors[kRows];
 };
 
-/// The thread's elements along a side: `kCount` in pieces, which lie side by side over the lanes.
 template <class T, int kCount>
-struct Along {
-  static constexpr int kSize = std::min(device::kVectorSize<T>, kCount);
-  static __device__ __forceinline__ int at(int lane, int i) {
-    return i / kSize * (kSide * kSize) + lane * kSize + i % kSize;
-  }
-  static __device__ __forceinline__ void load(const T* line, int lane, T (&values)[kCount]) {
-#pragma unroll
-    for (int i = 0; i < kCount; i += kSize) {
-      const auto piece = *reinterpret_cast<const device::Piece<T, kSize>*>(line + at(lane, i));
-#pragma unroll
-      for (int v = 0; v < kSize; ++v) values[i + v] = piece.v[v];
-    }
-  }
-};
+using Along = device::Along<T, kSide, kCount>;
 
 /// One feature-by-feature pass of a tile of rows over panels of centroids.
 template <class T, int kOwn>

@@ -21,6 +21,24 @@ struct alignas(Size * sizeof(T)) Piece {
   T v[Size];
 };
 
+/// A thread's elements along a side of a tile that kLanes threads share: Count of them in pieces,
+/// which lie side by side over the lanes.
+template <class T, int kLanes, int Count>
+struct Along {
+  static constexpr int kSize = kVectorSize<T> < Count ? kVectorSize<T> : Count;
+  static __device__ __forceinline__ int at(int lane, int i) {
+    return i / kSize * (kLanes * kSize) + lane * kSize + i % kSize;
+  }
+  static __device__ __forceinline__ void load(const T* line, int lane, T (&values)[Count]) {
+#pragma unroll
+    for (int i = 0; i < Count; i += kSize) {
+      const auto piece = *reinterpret_cast<const Piece<T, kSize>*>(line + at(lane, i));
+#pragma unroll
+      for (int v = 0; v < kSize; ++v) values[i + v] = piece.v[v];
+    }
+  }
+};
+
 /// from[first … first + Size), zero from `end` on. `whole`: pieces are aligned, and `end` is a
 /// multiple of Size; see whole_pieces().
 template <int Size, class T, class First, class End>
