@@ -130,7 +130,7 @@ class Steps {
 
  private:
   void start_by_kmeans(Run& run, std::uint64_t seed, const std::function<bool(double)>& proceed) {
-    engine_.reset();  // its memory is that of k-means for now
+    engine_.reset();  // k-means takes its memory
     kmeans::Options clusters = start_clusters(options_);
     clusters.seed = seed;
     const FilledRows<T> filled(host_rows_, data_.frame.centre);

@@ -83,11 +83,7 @@ Plan plan(const Context& context, const RowSource<T>& rows, const Options& optio
   const std::int64_t d = rows.cols();
   const std::int64_t k = options.n_components;
   check_options(options, n, d);
-  check_rows(context, rows);
-  check_view(
-      context,
-      MatrixView(options.weights.data(), 1, static_cast<std::int64_t>(options.weights.size())),
-      "the row weights are");
+  check_fit_rows(context, rows, options.weights);
   const bool cuda = context.cuda() != nullptr;
   const bool in_place = rows.in_place() && rows.space() == MemorySpace::host;
   const Layout layout(k, d, options.missing);

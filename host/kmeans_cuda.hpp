@@ -105,7 +105,7 @@ template <class T>
 struct DeviceNeeds {
   DeviceNeeds(const Context& context, const RowSource<T>& rows, const Options& options);
   std::int64_t device_bytes(const RowSource<T>& rows, const DeviceFlow& flow) const;
-  /// The first flow that there is memory for now, or else the smallest.
+  /// The first flow that the free memory holds, or else the smallest.
   DeviceFlow choose_flow(const Context& context, const RowSource<T>& rows) const;
 
   std::int64_t fixed = 0;    ///< bytes that no flow changes

@@ -14,11 +14,7 @@ Plan plan(const Context& context, const RowSource<T>& rows, const Options& optio
   const std::int64_t d = rows.cols();
   const std::int64_t k = options.n_clusters;
   check_options(options, n, d);
-  check_rows(context, rows);
-  check_view(
-      context,
-      MatrixView(options.weights.data(), 1, static_cast<std::int64_t>(options.weights.size())),
-      "the row weights are");
+  check_fit_rows(context, rows, options.weights);
   const bool cuda = context.cuda() != nullptr;
   const int n_limbs = sizeof(T) == sizeof(float) && options.weights.empty() ? 1 : 2;
   const auto size = static_cast<std::int64_t>(sizeof(T));

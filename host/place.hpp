@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "culatent/context.hpp"
@@ -32,6 +33,15 @@ void check_rows(const Context& context, const RowSource<T>& rows) {
   view.rows = n;
   view.space = rows.space();
   check_view(context, view, "the rows are");
+}
+
+/// check_rows() of a fit's rows, and its weights, which are the host's.
+template <class T>
+void check_fit_rows(const Context& context, const RowSource<T>& rows,
+                    std::span<const double> weights) {
+  check_rows(context, rows);
+  check_view(context, MatrixView(weights.data(), 1, static_cast<std::int64_t>(weights.size())),
+             "the row weights are");
 }
 
 }  // namespace culatent
