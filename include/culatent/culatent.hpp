@@ -6,6 +6,7 @@
 #include "culatent/context.hpp"
 #include "culatent/dataset.hpp"
 #include "culatent/density.hpp"
+#include "culatent/embedding_quality.hpp"
 #include "culatent/error.hpp"
 #include "culatent/gaussian_mixture.hpp"
 #include "culatent/kde.hpp"

@@ -27,13 +27,19 @@ struct Quality {
   std::int64_t n_rows_used = 0;
 };
 
+/// Distances are sums of squared differences of the float values in double; of two that are equal
+/// the lower row is nearer. Never N x N in memory.
+///
 /// Throws invalid_argument (options; k ≥ N / 2, where trustworthiness is not defined), data_error
-/// (embedding and rows of different number, NaN or infinite values), out_of_memory, io_error.
+/// (no rows, embedding and rows of different number, NaN or infinite values), out_of_memory
+/// (memory_limit), io_error.
 Quality quality(const Context& context, const RowSource<float>& rows,
                 const RowSource<float>& embedding, const Options& options = {});
 
 /// Share of rows whose label is that of most of their k nearest neighbours in the embedding, the
-/// row itself left out; ties go to the label of the nearest among those tied.
+/// row itself left out; ties go to the label of the nearest among those tied. O(N q) a row asked.
+///
+/// Throws as quality(), where k may be up to N − 1, and data_error for labels of another number.
 double knn_accuracy(const Context& context, const RowSource<float>& embedding,
                     std::span<const std::int64_t> labels, const Options& options = {});
 
