@@ -23,7 +23,9 @@ enum class Stream : std::uint32_t {
   seed_round = 6,  ///< k-means||: rows that become candidates
   batch = 7,       ///< rows of mini-batches
   sample_bit = 8,
-  means = 9,  ///< random initial means
+  means = 9,                  ///< random initial means
+  principal_components = 10,  ///< first basis
+  spectral_embedding = 11,    ///< first basis
 };
 
 /// Four independent 32-bit words.
