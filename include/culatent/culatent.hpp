@@ -12,5 +12,6 @@
 #include "culatent/kde.hpp"
 #include "culatent/kmeans.hpp"
 #include "culatent/matrix.hpp"
+#include "culatent/neighbors.hpp"
 #include "culatent/rows.hpp"
 #include "culatent/version.hpp"

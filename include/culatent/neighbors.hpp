@@ -38,9 +38,11 @@ struct Options {
 };
 
 struct Neighbors {
-  Matrix<std::int32_t> indices;     ///< [M, k] nearest first
-  Matrix<float> squared_distances;  ///< [M, k] rounded from double
-  double recall = 1.0;              ///< ivf: share of true neighbours that were found, of a sample
+  Matrix<std::int32_t> indices;  ///< [M, k] nearest first
+  /// [M, k] in double: as float, those of data far below or above 1 would vanish or overflow.
+  Matrix<double> squared_distances;
+  double recall = 1.0;       ///< ivf: share of true neighbours that were found, of a sample
+  bool interrupted = false;  ///< the observer ended the search: there are no neighbours
   Seconds seconds;
   Plan plan;
   std::vector<Warning> warnings;
@@ -51,8 +53,11 @@ struct Neighbors {
 /// The neighbours of every row among the others; a row is not its own neighbour, another row that
 /// is equal to it may be.
 ///   exact: flops N² D (each pair once), never N x N in memory; memory as plan()
-/// The bits do not depend on threads. Throws invalid_argument (options, memory that the context
-/// cannot use), data_error (k ≥ N, NaN or infinite values, naming the first; N ≥ 2^31),
+/// The bits do not depend on threads. The observer is told about how many per cent are done
+/// (Progress::iteration, phase "neighbors"); when it ends the search the matrices are empty.
+/// Far outliers cost only their own time, and rows near each other in few dimensions are found
+/// without a look at all pairs. Throws invalid_argument (options, memory that the context
+/// cannot use), data_error (k ≥ N, NaN or infinite values, naming the first; about 2^31 rows),
 /// out_of_memory (plan above the limit), io_error (rows).
 Neighbors search(const Context& context, const RowSource<float>& rows, const Options& options);
 Neighbors search(const Context& context, MatrixView<const float> rows, const Options& options);

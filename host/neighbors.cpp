@@ -1,0 +1,279 @@
+#include "host/neighbors.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <mutex>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "culatent/error.hpp"
+#include "host/place.hpp"
+#include "host/row_method.hpp"
+
+namespace culatent::neighbors {
+namespace {
+
+std::size_t index(std::int64_t i) { return static_cast<std::size_t>(i); }
+
+std::int64_t nanoseconds() {
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(now).count();
+}
+
+void check_options(const Options& options) {
+  if (options.n_neighbors < 1) {
+    throw invalid_argument("n_neighbors is " + std::to_string(options.n_neighbors), "neighbors",
+                           "give at least 1");
+  }
+  if (options.n_lists < 0 || options.n_probes < 0) {
+    throw invalid_argument("n_lists or n_probes is negative", "neighbors",
+                           "give at least 1, or 0 to have it chosen");
+  }
+  if (options.method == Method::ivf) {
+    throw invalid_argument("the method is ivf", "neighbors", "use exact");
+  }
+  if (options.recall_rows < 0) {
+    throw invalid_argument("recall_rows is negative", "neighbors", "give 0 or more");
+  }
+}
+
+void check_source(const Context& context, const RowSource<float>& rows, const std::string& what) {
+  if (rows.rows() == 0 || rows.cols() == 0) {
+    throw data_error("no " + what + ": " + std::to_string(rows.rows()) + " rows, " +
+                         std::to_string(rows.cols()) + " columns",
+                     "shape", "give at least one row and one column");
+  }
+  if (rows.rows() > std::numeric_limits<std::int32_t>::max() - kGroupRows) {
+    throw data_error(std::to_string(rows.rows()) + " rows of " + what, "shape",
+                     "search at most 2^31 - 192 rows at once");
+  }
+  check_rows(context, rows);
+  if (rows.space() != MemorySpace::host) {
+    throw invalid_argument("the rows are in device memory", "neighbors", "copy them to the host");
+  }
+}
+
+void check_neighbors(std::int64_t k, std::int64_t available, const std::string& words) {
+  if (k <= available) return;
+  throw data_error(
+      std::to_string(k) + " neighbors, but there are " + std::to_string(available) + " " + words,
+      "shape", "ask for fewer (n_neighbors) or give more rows");
+}
+
+// Bytes of a search beside those of the rows' own screen: candidates, result and layout.
+std::int64_t query_bytes(std::int64_t n, std::int64_t k) {
+  const std::int64_t n_groups = n / kGroupRows + 1;
+  const std::int64_t result = sizeof(std::int32_t) + sizeof(double);
+  return Candidates::bytes(n + kPanelRows, n_groups, k) + checked_product(n, result * k);
+}
+
+std::int64_t screen_bytes(const RowSource<float>& rows) {
+  const std::int64_t n = rows.rows(), d = rows.cols();
+  const std::int64_t copy = rows.in_place() ? 0 : checked_product(n, 4 * d);
+  return copy + Screen::bytes(n / kPanelRows + 1, n / kGroupRows + 1, d);
+}
+
+// A search among the rows of `rows` for those of `queries`, which may be the same.
+Plan plan_search(const Context& context, const RowSource<float>& rows,
+                 const RowSource<float>& queries, const Options& options) {
+  const std::int64_t k = options.n_neighbors;
+  const std::int64_t n = rows.rows(), m = queries.rows(), d = rows.cols();
+  Plan plan = plan_of_rows(context, m, d);
+  const std::int64_t screens = screen_bytes(rows) + (&rows == &queries ? 0 : screen_bytes(queries));
+  const auto total = [&](int workers) {
+    return screens + query_bytes(m, k) + spatial_layout_bytes(std::max(n, m), d, workers) +
+           workers * SearchWorker::bytes(d, Candidates::capacity(k));
+  };
+  fit_to_limit(context, total, "raise it, or use fewer neighbors or rows", plan);
+  return plan;
+}
+
+Screen make_screen(const CpuBackend& backend, MatrixView<const float> rows,
+                   const Coordinates& coordinates) {
+  Layout layout = spatial_layout(backend, rows);
+  return Screen(backend, rows, coordinates, screen_slack(rows.cols), std::move(layout.order),
+                std::move(layout.groups));
+}
+
+}  // namespace
+
+HeldRows::HeldRows(const CpuBackend& backend, const RowSource<float>& source) {
+  const std::int64_t n = source.rows(), d = source.cols();
+  if (source.in_place()) {
+    view_ = source.read(0, MatrixView<float>(nullptr, n, d));
+  } else {
+    own_ = Matrix<float>(n, d);
+    view_ = own_.view();
+  }
+  std::mutex mutex;
+  std::int64_t bad = n;  // the first row with a value that is none
+  backend.threads.parallel_for(
+      (n + kBlockRows - 1) / kBlockRows, backend.n_workers, [&](std::int64_t block, int) {
+        const std::int64_t first = block * kBlockRows;
+        const std::int64_t count = std::min(kBlockRows, n - first);
+        if (!source.in_place()) {
+          const MatrixView<float> to = own_.view().slice(first, count);
+          const MatrixView<const float> from = source.read(first, to);
+          for (std::int64_t i = 0; i < count && from.data != to.data; ++i) {
+            std::copy_n(from.row(i), d, to.row(i));
+          }
+        }
+        for (std::int64_t i = first; i < first + count; ++i) {
+          bool finite = true;
+          for (std::int64_t j = 0; j < d; ++j) {
+            finite &= std::abs(view_(i, j)) <= std::numeric_limits<float>::max();
+          }
+          if (finite) continue;
+          const std::lock_guard lock(mutex);
+          bad = std::min(bad, i);
+          break;
+        }
+      });
+  if (bad == n) return;
+  std::int64_t column = 0;
+  while (std::isfinite(view_(bad, column))) ++column;
+  throw data_error(
+      std::isnan(view_(bad, column)) ? "NaN in the data" : "infinite value in the data",
+      "row " + std::to_string(bad) + ", column " + std::to_string(column), "remove or fill it");
+}
+
+SearchProgress::SearchProgress(const Context& context) : context_(context), start_(nanoseconds()) {}
+
+double SearchProgress::seconds() const {
+  return 1e-9 * static_cast<double>(nanoseconds() - start_);
+}
+
+bool SearchProgress::tell(double share) const {
+  if (!context_.options().observer) return true;
+  const double done = from + share * (to - from);
+  Progress progress;
+  progress.phase = "neighbors";
+  progress.iteration = static_cast<int>(100.0 * done);
+  progress.max_iter = 100;
+  progress.seconds = seconds();
+  progress.change = std::numeric_limits<double>::quiet_NaN();
+  progress.eta_seconds = done > 0.0 ? progress.seconds * (1.0 / done - 1.0) : 0.0;
+  return context_.options().observer(progress);
+}
+
+bool join_all(const CpuBackend& backend, const Screen& queries, const Screen& rows, bool both,
+              Candidates& candidates, std::vector<SearchWorker>& workers,
+              const SearchProgress& progress) {
+  const std::int64_t n_queries = queries.n_groups(), n_rows = rows.n_groups();
+  // Where each group of queries begins: at itself, or at the nearest rows, so that the first
+  // neighbours that it finds rule out most others.
+  std::vector<std::int64_t> start(index(n_queries));
+  backend.threads.parallel_for(n_queries, backend.n_workers, [&](std::int64_t a, int) {
+    if (both) {
+      start[index(a)] = a;
+      return;
+    }
+    double least = std::numeric_limits<double>::infinity();
+    for (std::int64_t b = 0; b < n_rows; ++b) {
+      const double apart = group_separation(queries, a, rows, b);
+      if (apart >= least) continue;
+      least = apart;
+      start[index(a)] = b;
+    }
+  });
+  // Offset o joins group a with start + o, round the circle; half of it has every pair once.
+  const std::int64_t n_offsets = both ? n_rows / 2 + 1 : n_rows;
+  constexpr std::int64_t kTasks = 32;  // for each thread between two looks at the observer
+  const std::int64_t stride =
+      std::max<std::int64_t>(1, kTasks * backend.n_workers / std::max<std::int64_t>(1, n_queries));
+  for (std::int64_t offset = 0; offset < n_offsets;) {
+    const std::int64_t end = offset == 0 ? 1 : std::min(n_offsets, offset + stride);
+    backend.threads.parallel_for(
+        (end - offset) * n_queries, backend.n_workers, [&](std::int64_t task, int worker) {
+          const std::int64_t o = offset + task / n_queries, a = task % n_queries;
+          if (both && 2 * o == n_rows && a >= o) return;  // the second half is the first one's
+          const std::int64_t b = (start[index(a)] + o) % n_rows;
+          candidates.join(a, b, both, workers[index(worker)]);
+        });
+    offset = end;
+    if (!progress.tell(static_cast<double>(offset) / static_cast<double>(n_offsets))) return false;
+  }
+  return true;
+}
+
+void search_exactly(const CpuBackend& backend, const Screen& queries, const Screen& rows, bool both,
+                    std::span<const std::int32_t> own, std::int64_t k,
+                    const SearchProgress& progress, Neighbors& result) {
+  Candidates candidates(queries, rows, own, k);
+  std::vector<SearchWorker> workers;
+  for (int worker = 0; worker < backend.n_workers; ++worker) {
+    workers.emplace_back(rows.n_features(), Candidates::capacity(k));
+  }
+  if (!join_all(backend, queries, rows, both, candidates, workers, progress)) {
+    result.interrupted = true;
+    return;
+  }
+  result.indices = Matrix<std::int32_t>(queries.rows.rows, k);
+  result.squared_distances = Matrix<double>(queries.rows.rows, k);
+  backend.threads.parallel_for(queries.n_groups(), backend.n_workers,
+                               [&](std::int64_t a, int worker) {
+                                 candidates.finish(a, workers[index(worker)], result.indices.view(),
+                                                   result.squared_distances.view());
+                               });
+}
+
+Neighbors search(const Context& context, const RowSource<float>& rows, const Options& options) {
+  const SearchProgress progress(context);
+  Neighbors result;
+  result.plan = plan(context, rows, options);
+  const CpuBackend backend{context.threads(), result.plan.n_workers};
+  const HeldRows held(backend, rows);
+  const Screen screen = make_screen(backend, held.view(), choose_coordinates(held.view()));
+  std::vector<std::int32_t> own(index(rows.rows()));
+  std::iota(own.begin(), own.end(), 0);
+  result.seconds.init = progress.seconds();
+  search_exactly(backend, screen, screen, true, own, options.n_neighbors, progress, result);
+  result.seconds.total = progress.seconds();
+  result.seconds.fit = result.seconds.total - result.seconds.init;
+  return result;
+}
+
+Neighbors search(const Context& context, MatrixView<const float> rows, const Options& options) {
+  return search(context, MatrixRows<float>(rows), options);
+}
+
+Neighbors search(const Context& context, const RowSource<float>& rows,
+                 const RowSource<float>& queries, const Options& options) {
+  const SearchProgress progress(context);
+  check_options(options);
+  check_source(context, rows, "rows");
+  check_source(context, queries, "queries");
+  if (queries.cols() != rows.cols()) {
+    throw data_error("the queries have " + std::to_string(queries.cols()) + " columns, the rows " +
+                         std::to_string(rows.cols()),
+                     "columns", "give queries of the rows' features");
+  }
+  check_neighbors(options.n_neighbors, rows.rows(), "rows");
+  Neighbors result;
+  result.plan = plan_search(context, rows, queries, options);
+  const CpuBackend backend{context.threads(), result.plan.n_workers};
+  const HeldRows held(backend, rows), asked(backend, queries);
+  const Coordinates coordinates = choose_coordinates(held.view());
+  const Screen screen = make_screen(backend, held.view(), coordinates);
+  const Screen query_screen = make_screen(backend, asked.view(), coordinates);
+  result.seconds.init = progress.seconds();
+  search_exactly(backend, query_screen, screen, false, {}, options.n_neighbors, progress, result);
+  result.seconds.total = progress.seconds();
+  result.seconds.fit = result.seconds.total - result.seconds.init;
+  return result;
+}
+
+Plan plan(const Context& context, const RowSource<float>& rows, const Options& options) {
+  check_options(options);
+  check_source(context, rows, "rows");
+  check_neighbors(options.n_neighbors, rows.rows() - 1, "other rows");
+  return plan_search(context, rows, rows, options);
+}
+
+const char* name(Method method) { return method == Method::exact ? "exact" : "ivf"; }
+
+}  // namespace culatent::neighbors
