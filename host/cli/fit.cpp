@@ -2,35 +2,22 @@
 #include <unistd.h>
 
 #include "culatent/error.hpp"
-#include "culatent/version.hpp"
 #include "host/cli/clock.hpp"
-#include "host/cli/exit_code.hpp"
 #include "host/cli/interrupt.hpp"
-#include "host/cli/memory.hpp"
 #include "host/cli/method.hpp"
 #include "host/cli/paths.hpp"
+#include "host/cli/run.hpp"
 #include "host/cli/verbs.hpp"
-#include "host/cli/workplace.hpp"
 #include "host/io/atomic_file.hpp"
 #include "host/report/sample_rows.hpp"
 
 namespace culatent::cli {
 namespace {
 
-constexpr const char* kOutput = "OUTPUT OPTIONS";
-
-struct FitOptions {
-  DataOptions data;
-  MachineOptions machine;
-  std::optional<std::uint64_t> seed;
-  ProgressStyle progress = ProgressStyle::automatic;
+struct FitOptions : RunOptions {
   std::string model;
-  std::string report;
-  std::string html;
-  std::string labels;
   std::int64_t image_height = 0;
   std::int64_t image_width = 0;
-  bool dry_run = false;
 };
 
 // The files that are in memory while the fit runs.
@@ -50,24 +37,12 @@ void add_options(CLI::App& app, FitCommand& command, FitOptions& options) {
   command.add_options(app);
   add_seed(app, options.seed);
   add_machine(app, options.machine);
-  app.add_flag("--dry-run", options.dry_run,
-               "Do not fit: print the memory plan {rows, columns, chunk_rows, host_bytes, "
-               "device_bytes}; status 4 when it cannot fit --memory-limit.")
-      ->group("MACHINE OPTIONS");
+  add_dry_run(app, options);
   add_file(app, "--model", options.model,
            "Where the model goes, a .safetensors. Required except with --dry-run.")
-      ->group(kOutput);
-  add_file(app, "--report", options.report,
-           "Write the JSON object that stdout receives to FILE as well.")
-      ->group(kOutput);
-  CLI::Option* html =
-      add_file(app, "--html", options.html,
-               "Write a page about the fit, self-contained, to look at in a browser.")
-          ->group(kOutput);
-  add_file(app, "--labels", options.labels,
-           "Classes known beforehand, for the colours of the page: .npy or IDX of n integers.")
-      ->needs(html)
-      ->group(kOutput);
+      ->group(kOutputGroup);
+  add_report(app, options);
+  CLI::Option* html = add_page(app, options);
   app.add_option_function<std::string>(
          "--image-shape",
          [&options](const std::string& s) {
@@ -76,7 +51,7 @@ void add_options(CLI::App& app, FitCommand& command, FitOptions& options) {
          "Rows are images of H x W pixels: the page shows the means as such.")
       ->type_name("HxW")
       ->needs(html)
-      ->group(kOutput);
+      ->group(kOutputGroup);
   add_progress(app, options.progress);
 }
 
@@ -106,42 +81,13 @@ Loaded load(const FitCommand& command, const FitOptions& options) {
                        "give one a row of the data");
     }
   }
-  if (!options.labels.empty()) {
-    loaded.labels = read_labels(options.labels);
-    if (static_cast<std::int64_t>(loaded.labels.size()) != n) {
-      throw data_error(fmt::format("{} labels for {} rows", loaded.labels.size(), n),
-                       options.labels, "give one a row of the data");
-    }
-  }
+  if (!options.labels.empty()) loaded.labels = read_row_labels(options.labels, n);
   if (options.image_height > 0 && checked_product(options.image_height, options.image_width) != d) {
     throw invalid_argument(fmt::format("{}x{} pixels, but rows have {} values",
                                        options.image_height, options.image_width, d),
                            "--image-shape", "give height and width whose product is that");
   }
   return loaded;
-}
-
-Json plan_json(const Plan& plan, std::int64_t held) {
-  return {{"rows", plan.rows},
-          {"columns", plan.columns},
-          {"chunk_rows", plan.chunk_rows},
-          {"host_bytes", plan.host_bytes + held},
-          {"device_bytes", plan.device_bytes},
-          {"threads", plan.n_workers}};
-}
-
-// The plan under the limit. One that does not fit is printed as it would be without, and refused.
-int dry_run(const FitCommand& command, const FitOptions& options, const Loaded& loaded,
-            const FitInput& input) {
-  try {
-    print_result(plan_json(command.plan(input), loaded.held_bytes()));
-  } catch (const out_of_memory&) {
-    const Context unlimited(context_options(options.machine, 0, input.context.device()));
-    FitInput free = {unlimited, input.data, input.dtype, input.missing, input.seed, input.weights};
-    print_result(plan_json(command.plan(free), loaded.held_bytes()));
-    throw;
-  }
-  return kDone;
 }
 
 std::string page(const FitOptions& options, const Loaded& loaded, const FitInput& input,
@@ -167,46 +113,6 @@ std::string page(const FitOptions& options, const Loaded& loaded, const FitInput
   return out.page(input.context, content);
 }
 
-// What the command itself measured.
-struct Measured {
-  double load_seconds = 0.0;
-  std::int64_t held_bytes = 0;
-  std::int64_t peak_bytes = 0;
-};
-
-Json report_json(const Method& method, const FitOptions& options, const FitInput& input,
-                 const FitOutput& out, const Json& method_options, const Measured& measured) {
-  Json report = {{"method", method.name},
-                 {"n_rows", input.data.rows()},
-                 {"n_features", input.data.cols()},
-                 {"options", method_options},
-                 {"seed", out.seed},
-                 {"device", input.context.device()},
-                 {"dtype", name(input.dtype)}};
-  if (out.interrupted) report["interrupted"] = true;
-  report.update(out.results);
-  report["seconds"] = {{"load", measured.load_seconds},
-                       {"init", out.seconds.init},
-                       {"fit", out.seconds.fit},
-                       {"total", measured.load_seconds + out.seconds.total}};
-  report["memory"] = {{"planned_bytes", out.plan.host_bytes + measured.held_bytes},
-                      {"peak_host_bytes", measured.peak_bytes},
-                      {"peak_device_bytes", input.context.peak_device_bytes()}};
-  report["bytes_read"] = out.bytes_read;
-  report["chunk_rows"] = out.plan.chunk_rows;
-  report["threads"] = out.plan.n_workers;
-  report["data"] = options.data.path;
-  // What was done to the values as they were read: whoever applies the model must do the same.
-  const DatasetOptions& reading = options.data.reading;
-  if (reading.scale != 1.0) report["scale"] = reading.scale;
-  if (reading.binarize) report["binarize"] = *reading.binarize;
-  report["model"] = options.model;
-  report["version"] = CULATENT_VERSION;
-  report["warnings"] = to_json(out.warnings);
-  announce_non_finite(report);
-  return report;
-}
-
 int run(const Method& method, FitCommand& command, const FitOptions& options) {
   if (options.model.empty() && !options.dry_run) {
     throw invalid_argument("--model is missing", "culatent fit " + method.name,
@@ -226,25 +132,34 @@ int run(const Method& method, FitCommand& command, const FitOptions& options) {
       options.machine,
       limit_after(options.machine.memory_limit, loaded.held_bytes(), "what is held of the files"),
       device);
-  PeakMemory peak;
-  ProgressReporter reporter(options.progress, command.objective(), command.n_init());
-  machine.observer = [&](const Progress& progress) {
-    peak.look();
-    reporter.show(progress);
-    return !stop_requested();
-  };
+  RunObserver watch(options.progress, command.objective(), command.n_init());
+  machine.observer = watch.observer();
   const Context context(machine);
   const FitInput input = {context, loaded.data, dtype, missing, options.seed, loaded.weights};
-  if (options.dry_run) return dry_run(command, options, loaded, input);
+  if (options.dry_run) {
+    return dry_run(options, context, loaded.held_bytes(), [&](const Context& place) {
+      return command.plan({place, input.data, dtype, missing, input.seed, input.weights});
+    });
+  }
 
   if (command.iterative()) on_interrupt(OnInterrupt::stop);
   const FitOutput out = command.fit(input);
-  reporter.clear();
+  watch.clear();
   for (const Warning& warning : out.warnings) print_warning(warning.text);
 
   const Json method_options = command.options();
-  const Json report = report_json(method, options, input, out, method_options,
-                                  {load_seconds, loaded.held_bytes(), peak.bytes()});
+  const Json report = run_report(options,
+                                 {.method = method.name,
+                                  .data = loaded.data,
+                                  .context = context,
+                                  .dtype = dtype,
+                                  .method_options = method_options,
+                                  .load_seconds = load_seconds,
+                                  .held_bytes = loaded.held_bytes(),
+                                  .peak_bytes = watch.peak_bytes(),
+                                  .product = "model",
+                                  .product_path = options.model},
+                                 out);
   // The page is made before anything is written: if it cannot be, no file changes.
   const std::string html = options.html.empty() ? "" : page(options, loaded, input, out, report);
   out.save(options.model, to_line(method_options));

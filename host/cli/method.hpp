@@ -18,6 +18,7 @@
 #include "host/cli/manual.hpp"
 #include "host/cli/memory.hpp"
 #include "host/cli/options.hpp"
+#include "host/cli/run.hpp"
 #include "host/io/npy_writer.hpp"
 #include "host/io/safetensors.hpp"
 #include "host/report/page_input.hpp"
@@ -37,14 +38,7 @@ struct FitInput {
 };
 
 /// What a fit leaves.
-struct FitOutput {
-  std::uint64_t seed = 0;
-  bool interrupted = false;
-  Json results;  ///< n_iter, converged, objective, trace, and what the method adds
-  Seconds seconds;
-  Plan plan;
-  std::int64_t bytes_read = 0;  ///< of the data file, counted over all passes
-  std::vector<Warning> warnings;
+struct FitOutput : RunOutput {
   std::string words;  ///< what was found, for people; may be empty
   std::function<void(const std::string& path, const std::string& options_json)> save;
   std::function<std::string(const Context& context, const report::PageInput& input)> page;
