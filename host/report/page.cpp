@@ -8,15 +8,21 @@
 
 namespace culatent::report {
 
-std::string html_document(std::string_view title, std::string_view body_html) {
+std::string html_document(std::string_view title, std::string_view body_html,
+                          const Script& script) {
+  std::string policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
+  std::string element;
+  if (!script.text.empty()) {
+    policy += "; script-src 'sha256-" + script.sha256 + "'";
+    element = fmt::format("<script>{}</script>\n", script.text);
+  }
   return fmt::format(
       "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; "
-      "style-src 'unsafe-inline'\">\n"
+      "<meta http-equiv=\"Content-Security-Policy\" content=\"{}\">\n"
       "<meta name=\"generator\" content=\"cuLatent {}\">\n"
-      "<title>{}</title>\n<style>{}</style>\n</head>\n<body>\n{}</body>\n</html>\n",
-      CULATENT_VERSION, escape(title), style_sheet(), body_html);
+      "<title>{}</title>\n<style>{}</style>\n</head>\n<body>\n{}{}</body>\n</html>\n",
+      policy, CULATENT_VERSION, escape(title), style_sheet(), body_html, element);
 }
 
 std::string page_header(const std::string& method, std::string_view title, std::string_view lead,

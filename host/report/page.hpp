@@ -9,8 +9,16 @@
 /// `html` are markup already; all others are texts and are escaped here.
 namespace culatent::report {
 
-/// A whole document that fetches nothing and runs nothing (its own content policy says so).
-std::string html_document(std::string_view title, std::string_view body_html);
+/// A script of ours that comes last in a page.
+struct Script {
+  std::string_view text;
+  std::string sha256;  ///< of the text, in base64
+};
+
+/// A whole document that fetches nothing and runs nothing but `script` (its own content policy says
+/// so, and knows the script by its hash).
+std::string html_document(std::string_view title, std::string_view body_html,
+                          const Script& script = {});
 
 /// The head of a page: what it is about, how that was made, and what stands out.
 std::string page_header(const std::string& method, std::string_view title, std::string_view lead,

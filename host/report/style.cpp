@@ -83,10 +83,21 @@ td .pm{color:var(--muted)}
 pre{background:var(--panel);padding:.9rem 1.1rem;overflow-x:auto;font:.85rem/1.5 var(--mono);white-space:pre-wrap;overflow-wrap:anywhere}
 code{font-family:var(--mono);font-size:.92em}
 details{margin:1rem 0}summary{cursor:pointer;color:var(--muted);font-size:.9rem}
+.stage{position:relative;border:1px solid var(--rule);overflow:hidden}
+.stage canvas{display:block;width:100%;cursor:grab;touch-action:pan-y pinch-zoom}
+.stage canvas:active{cursor:grabbing}.stage canvas:focus-visible{outline:2px solid var(--s0);outline-offset:-2px}
+.tip{position:absolute;pointer-events:none;background:var(--ink);color:var(--paper);font-size:.8rem;line-height:1.3;padding:.25rem .5rem;border-radius:3px;white-space:nowrap;font-variant-numeric:tabular-nums}
+.tools{position:absolute;right:8px;top:8px;display:flex;gap:4px}
+.live button{font:600 .85rem/1 var(--sans);min-width:2rem;height:2rem;padding:0 .6rem;color:var(--ink);background:var(--panel);border:1px solid var(--rule);border-radius:4px;cursor:pointer}
+.live button:hover{border-color:var(--muted)}
+.player{display:grid;grid-template-columns:5rem 1fr 18em;gap:.8rem;align-items:center;margin-top:.6rem}
+.player output{font-size:.875rem;color:var(--muted);font-variant-numeric:tabular-nums}
+.legend [role=switch]{cursor:pointer}.legend [aria-checked=false]{opacity:.4;text-decoration:line-through}
+[hidden]{display:none!important}
 footer{margin-top:4rem;padding-top:1rem;border-top:1px solid var(--rule);color:var(--muted);font-size:.85rem}
-@media (max-width:640px){body{padding:28px 16px 48px}h1{font-size:1.8rem}}
+@media (max-width:640px){body{padding:28px 16px 48px}h1{font-size:1.8rem}.player{grid-template-columns:5rem 1fr}.player output{grid-column:1/-1}}
 @media print{html{font-size:10.5pt;background:none}body{max-width:none;padding:0}
-h2{break-after:avoid;margin-top:1.8rem}.pair{grid-template-columns:1fr 1fr}.facts{grid-template-columns:repeat(4,1fr)}tr,.images div{break-inside:avoid}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
+h2{break-after:avoid;margin-top:1.8rem}.pair{grid-template-columns:1fr 1fr}.facts{grid-template-columns:repeat(4,1fr)}tr,.images div{break-inside:avoid}.tools,.player,.tip{display:none}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 )";
 }
 

@@ -11,6 +11,7 @@
 #include "host/report/kde_page.hpp"
 #include "host/report/kmeans_page.hpp"
 #include "tests/report/page_cases.hpp"
+#include "tests/report/tsne_cases.hpp"
 
 namespace {
 
@@ -83,6 +84,9 @@ int main(int argc, char** argv) {
               context, bernoulli_mixture::fit<double>(context, bits.view(), {.n_components = k}),
               images));
     images.image_height = images.image_width = 0;
+  }
+  for (const report::cases::TsneCase& c : report::cases::all_embeddings()) {
+    write(folder, c.name, report::tsne_page(c.fit, c.input, c.shown));
   }
   return 0;
 }
