@@ -371,7 +371,8 @@
     };
     const step = (now) => {
       if (!playing) return;
-      view.frame = Math.min(last, view.frame + Math.min(1, (now - before) / 140));
+      // A frame's time may lie before the click that began it.
+      view.frame = Math.min(last, view.frame + Math.max(0, Math.min(1, (now - before) / 140)));
       before = now;
       if (view.frame === last) playing = false;
       tell();

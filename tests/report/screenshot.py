@@ -14,7 +14,8 @@ import tempfile
 import zlib
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-PAGES = ("two_features", "one_feature", "digits", "warnings", "constant_one", "kde_four")
+PAGES = ("two_features", "one_feature", "digits", "warnings", "constant_one", "kde_four",
+         "tsne_one", "tsne_two", "tsne_three", "tsne_play", "tsne_part", "tsne_many")
 WIDTH, HEIGHT, SCALE = 1180, 2600, 0.35
 SKIPPED = 77
 
