@@ -71,6 +71,7 @@ Matrix<T>::~Matrix() {
 template class Matrix<float>;
 template class Matrix<double>;
 template class Matrix<std::int32_t>;
+template class Matrix<std::int64_t>;
 template class Matrix<std::uint8_t>;
 
 }  // namespace culatent
