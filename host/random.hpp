@@ -26,6 +26,7 @@ enum class Stream : std::uint32_t {
   means = 9,                  ///< random initial means
   principal_components = 10,  ///< first basis
   spectral_embedding = 11,    ///< first basis
+  positions = 12,             ///< random initial positions of an embedding
 };
 
 /// Four independent 32-bit words.

@@ -14,4 +14,5 @@
 #include "culatent/matrix.hpp"
 #include "culatent/neighbors.hpp"
 #include "culatent/rows.hpp"
+#include "culatent/tsne.hpp"
 #include "culatent/version.hpp"

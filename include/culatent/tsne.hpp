@@ -137,7 +137,7 @@ Matrix<float> transform(const Context& context, const RowSource<float>& referenc
                         const TransformOptions& options = {});
 
 /// KL(P‖Q) of any embedding of the rows, over all pairs: options as for fit(), of which those of
-/// the affinities count. With Affinities::automatic P is dense up to 10,000 rows. O(N²).
+/// the affinities count. With Affinities::automatic P is dense up to 2000 rows. O(N²).
 struct Divergence {
   double kl = 0.0;
   Affinities affinities = Affinities::dense;

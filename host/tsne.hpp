@@ -1,0 +1,60 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "culatent/tsne.hpp"
+#include "host/affinities.hpp"
+#include "kernels/tsne.hpp"
+
+/// What the parts of t-SNE share.
+namespace culatent::tsne {
+
+/// Rows up to which the exact repulsion is faster on the CPU: at 3000 rows it takes as long as the
+/// grid of an embedding of span 60 (2 threads).
+inline constexpr std::int64_t kExactRows = 3000;
+/// Rows up to which the divergence at the end is summed over all pairs: seconds on two threads.
+inline constexpr std::int64_t kExactDivergenceRows = 200'000;
+/// Rows up to which divergence() takes the affinities of all pairs.
+inline constexpr std::int64_t kDenseDivergenceRows = 2000;
+
+/// Throws invalid_argument for options that no data could make right.
+void check_options(const Options& options);
+/// Throws data_error for rows that the options do not fit.
+void check_rows(std::int64_t n_rows, std::int64_t n_features, const Options& options);
+/// The same for positions given, [N, q] and finite. `what`: "the start", "the embedding".
+void check_positions(MatrixView<const float> positions, std::int64_t n_rows, const char* what);
+
+/// Neighbours of a row; N − 1: all pairs.
+std::int64_t choose_neighbors(std::int64_t n_rows, const Options& options,
+                              std::int64_t dense_rows = kDenseRows);
+Repulsion choose_repulsion(std::int64_t n_rows, const Options& options);
+/// Nodes of the grid in a dimension: embeddings of N rows are about √N / 2 wide, and keep spacing
+/// 1/4 up to four times that.
+std::int64_t choose_most_nodes(std::int64_t n_rows);
+
+/// Affinities of the rows, and what is told of them.
+struct Prepared {
+  affinities::Graph graph;
+  double entropy = 0.0;  ///< sum p log p
+  double total = 0.0;    ///< sum p, 1 but for rounding
+  double recall = 1.0;
+  bool interrupted = false;  ///< the observer ended the search; there is no graph then
+  std::vector<Warning> warnings;
+
+  AffinityRows view() const { return {graph.starts, graph.columns, graph.values}; }
+};
+Prepared prepare(const Context& context, const CpuBackend& backend, const RowSource<float>& rows,
+                 const Options& options, std::int64_t n_neighbors, std::uint64_t seed);
+
+/// KL(P‖Q) from sum p log(1 + d²) and Z.
+double divergence_of(const Prepared& prepared, double energy, double partition);
+
+/// Where the descent begins, [N, q]: the options' start, or by their init.
+Matrix<float> start_positions(const Context& context, const CpuBackend& backend,
+                              const RowSource<float>& rows, const Prepared& prepared,
+                              const Options& options, std::uint64_t seed);
+
+}  // namespace culatent::tsne

@@ -1,0 +1,64 @@
+#include "host/tsne_engine.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+namespace culatent::tsne {
+
+CpuEngine::CpuEngine(const CpuBackend& backend, const Prepared& prepared, Matrix<float> start,
+                     Repulsion repulsion)
+    : backend_(backend), prepared_(prepared), positions_(std::move(start)) {
+  const std::int64_t n = positions_.rows(), q = positions_.cols();
+  velocity_ = Matrix<float>(n, q);
+  gains_ = Matrix<float>(n, q);
+  std::fill_n(gains_.data(), gains_.size(), 1.0f);
+  attraction_ = Matrix<float>(n, q);
+  repulsion_ = Matrix<float>(n, q);
+  if (repulsion == Repulsion::exact) {
+    exact_.emplace(n, static_cast<int>(q));
+  } else {
+    grid_.emplace(n, static_cast<int>(q), choose_most_nodes(n), backend.n_workers);
+  }
+  find_forces();
+}
+
+std::int64_t CpuEngine::bytes(std::int64_t n_rows, int n_dimensions, Repulsion repulsion,
+                              int n_workers) {
+  return checked_product(n_rows, 5 * 4 * n_dimensions) +
+         (repulsion == Repulsion::exact
+              ? ExactRepulsion::bytes(n_rows, n_dimensions)
+              : GridRepulsion::bytes(n_rows, n_dimensions, choose_most_nodes(n_rows), n_workers));
+}
+
+void CpuEngine::find_forces() {
+  attract(backend_, prepared_.view(), positions_.view(), attraction_.view());
+  if (exact_) {
+    partition_ = exact_->repel(backend_, positions_.view(), repulsion_.view());
+  } else {
+    partition_ = grid_->repel(backend_, positions_.view(), repulsion_.view());
+    coarse_ = coarse_ || grid_->grid().coarse;
+  }
+}
+
+void CpuEngine::advance(const Phase& phase, std::span<double> norms) {
+  for (double& norm : norms) {
+    const Move step = {phase.exaggeration, partition_, phase.learning_rate, phase.momentum};
+    norm = std::sqrt(move(backend_, step, attraction_.view(), repulsion_.view(), positions_.view(),
+                          velocity_.view(), gains_.view()));
+    find_forces();
+  }
+}
+
+double CpuEngine::gradient_norm(double exaggeration) const {
+  const Move here = {exaggeration, partition_};
+  return std::sqrt(squared_gradient(backend_, here, attraction_.view(), repulsion_.view()));
+}
+
+double CpuEngine::divergence(bool all_pairs) const {
+  const double energy = attraction_energy(backend_, prepared_.view(), positions_.view());
+  return divergence_of(prepared_, energy,
+                       all_pairs && !exact_ ? partition(backend_, positions_.view()) : partition_);
+}
+
+}  // namespace culatent::tsne

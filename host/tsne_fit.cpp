@@ -1,0 +1,235 @@
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <random>
+
+#include "culatent/error.hpp"
+#include "host/place.hpp"
+#include "host/principal_components.hpp"
+#include "host/spectral_embedding.hpp"
+#include "host/tsne_engine.hpp"
+
+namespace culatent::tsne {
+namespace {
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+Phase phase_at(int iteration, std::int64_t n_rows, const Options& options) {
+  const bool early = iteration < options.exaggeration_iter;
+  Phase phase;
+  phase.exaggeration = early ? options.early_exaggeration : 1.0;
+  phase.momentum = early ? options.early_momentum : options.momentum;
+  phase.learning_rate = options.learning_rate.value_or(
+      std::max(static_cast<double>(n_rows) / phase.exaggeration / 4.0, 50.0));
+  return phase;
+}
+
+// The iteration at which the next interval ends: of the report, of the phase, or of the fit.
+int end_of_interval(int iteration, const Options& options) {
+  const int next = (iteration / options.interval + 1) * options.interval;
+  int end = std::min(next, options.max_iter);
+  if (iteration < options.exaggeration_iter) end = std::min(end, options.exaggeration_iter);
+  return end;
+}
+
+// Tells observer and snapshot of the positions. False: one of them ends the fit.
+template <class Engine>
+class Reporter {
+ public:
+  Reporter(const Context& context, const Options& options, const Engine& engine, double start)
+      : context_(context), options_(options), engine_(engine), start_(start), descent_(now()) {}
+
+  bool tell(int iteration, double kl) {
+    Progress progress;
+    progress.phase = "fit";
+    progress.iteration = iteration;
+    progress.max_iter = options_.max_iter;
+    progress.objective = kl;
+    progress.change = kl - last_;
+    progress.seconds = now() - start_;
+    const double left = static_cast<double>(options_.max_iter - iteration);
+    if (iteration > 0) progress.eta_seconds = (now() - descent_) / iteration * left;
+    last_ = kl;
+    bool go_on = true;
+    if (context_.options().observer) go_on = context_.options().observer(progress);
+    if (options_.snapshot) {
+      go_on = options_.snapshot({iteration, kl, engine_.positions()}) && go_on;
+    }
+    return go_on;
+  }
+
+ private:
+  const Context& context_;
+  const Options& options_;
+  const Engine& engine_;
+  double start_, descent_;
+  double last_ = std::numeric_limits<double>::quiet_NaN();
+};
+
+template <class Engine>
+void descend(const Context& context, const Options& options, Engine& engine, double start,
+             Fit& fit) {
+  const std::int64_t n = engine.positions().rows;
+  Reporter<Engine> reporter(context, options, engine, start);
+  fit.trace.resize(1);
+  fit.trace[0].kl = engine.divergence(false);
+  bool go_on = reporter.tell(0, fit.trace[0].kl);
+  std::vector<double> norms;
+  while (go_on && fit.n_iter < options.max_iter) {
+    const Phase phase = phase_at(fit.n_iter, n, options);
+    norms.resize(static_cast<std::size_t>(end_of_interval(fit.n_iter, options) - fit.n_iter));
+    engine.advance(phase, norms);
+    for (const double norm : norms) {
+      if (!std::isfinite(norm)) {
+        throw data_error("the gradient is not finite any more",
+                         "iteration " + std::to_string(fit.n_iter),
+                         "lower --learning-rate, or leave it to auto");
+      }
+      fit.trace.back().gradient_norm = norm;
+      fit.trace.emplace_back();
+      ++fit.n_iter;
+    }
+    fit.converged = fit.n_iter > options.exaggeration_iter && norms.back() < options.min_gradient;
+    fit.trace.back().kl = engine.divergence(false);
+    go_on = reporter.tell(fit.n_iter, fit.trace.back().kl);
+    if (fit.converged) break;
+  }
+  fit.interrupted = !go_on;
+  fit.exact_kl = fit.repulsion == Repulsion::exact || n <= kExactDivergenceRows;
+  fit.kl = engine.divergence(fit.exact_kl);
+  fit.trace.back().kl = fit.kl;
+  fit.trace.back().gradient_norm =
+      engine.gradient_norm(phase_at(fit.n_iter, n, options).exaggeration);
+}
+
+template <class Engine>
+void add_warnings(const Engine& engine, const Options& options, Fit& fit) {
+  if (engine.coarse()) {
+    fit.warnings.push_back({"coarse_grid",
+                            "the embedding grew wider than the finest grid: forces are less exact "
+                            "than 1e-3; --repulsion exact has no grid"});
+  }
+  if (fit.interrupted) {
+    fit.warnings.push_back(
+        {"interrupted", "the fit was stopped after " + std::to_string(fit.n_iter) + " iterations"});
+  } else if (!fit.converged && options.max_iter > 0) {
+    fit.warnings.push_back({"not_converged", "max_iter came first: the gradient is not below " +
+                                                 std::to_string(options.min_gradient) + " after " +
+                                                 std::to_string(fit.n_iter) + " iterations"});
+  }
+}
+
+std::int64_t start_bytes(const Options& options, const RowSource<float>& rows, int n_workers) {
+  if (options.start.size() > 0) return checked_product(rows.rows(), 4 * options.n_dimensions);
+  std::int64_t bytes = checked_product(rows.rows(), 4 * options.n_dimensions);
+  if (options.init == Init::pca) {
+    bytes += principal_components_bytes<float>(n_workers, rows.cols(), options.n_dimensions,
+                                               rows.in_place());
+  }
+  if (options.init == Init::spectral) {
+    bytes += spectral_embedding_bytes(rows.rows(), options.n_dimensions);
+  }
+  return bytes;
+}
+
+}  // namespace
+
+Plan plan(const Context& context, const RowSource<float>& rows, const Options& options) {
+  check_options(options);
+  check_rows(rows.rows(), rows.cols(), options);
+  const std::int64_t n = rows.rows(), k = choose_neighbors(n, options);
+  Plan plan = neighbors::plan(context, rows,
+                              {.n_neighbors = static_cast<int>(k), .method = options.neighbors});
+  const int workers = plan.n_workers;
+  // Neighbours and conditional affinities beside the graph, which stays; then the start; then the
+  // descent.
+  const std::int64_t making = affinities::graph_bytes(n, k) + checked_product(n * k, 4 + 8 + 4);
+  const std::int64_t graph = 2 * checked_product(n * k, 8) + n * 8;
+  const std::int64_t descent =
+      CpuEngine::bytes(n, options.n_dimensions, choose_repulsion(n, options), workers);
+  plan.host_bytes = std::max(
+      {plan.host_bytes, making, graph + start_bytes(options, rows, workers), graph + descent});
+  const std::int64_t limit = context.options().memory_limit;
+  if (limit > 0 && plan.host_bytes > limit) {
+    throw out_of_memory("the embedding takes " + std::to_string(plan.host_bytes) +
+                            " bytes, the limit is " + std::to_string(limit),
+                        "memory_limit / --memory-limit",
+                        "raise it, or use a lower perplexity or fewer rows");
+  }
+  return plan;
+}
+
+Fit fit(const Context& context, const RowSource<float>& rows, const Options& options) {
+  const double begin = now();
+  if (context.cuda() != nullptr) {
+    throw invalid_argument("t-SNE has no steps for a CUDA device", "device / --device",
+                           "use a context on the CPU");
+  }
+  check_options(options);
+  check_rows(rows.rows(), rows.cols(), options);
+  check_rows(context, rows);
+  if (options.start.size() > 0) {
+    check_positions(options.start.view(), rows.rows(), "the start");
+    if (options.start.cols() != options.n_dimensions) {
+      throw data_error("the start has " + std::to_string(options.start.cols()) + " dimensions, " +
+                           std::to_string(options.n_dimensions) + " are wanted",
+                       "the start", "give as many columns as --dimensions");
+    }
+  }
+  const std::int64_t n = rows.rows();
+  Fit fit;
+  fit.plan = plan(context, rows, options);
+  fit.seed = options.seed ? *options.seed : std::random_device{}();
+  fit.repulsion = choose_repulsion(n, options);
+  const std::int64_t k = choose_neighbors(n, options);
+  fit.affinities = k == n - 1 ? Affinities::dense : Affinities::sparse;
+  const CpuBackend backend{context.threads(), fit.plan.n_workers};
+  Prepared prepared = prepare(context, backend, rows, options, k, fit.seed);
+  fit.warnings = std::move(prepared.warnings);
+  fit.recall = prepared.recall;
+  fit.n_affinities = prepared.graph.size();
+  fit.n_unreached = prepared.graph.n_unreached;
+  Matrix<float> start = start_positions(context, backend, rows, prepared, options, fit.seed);
+  if (prepared.interrupted) {
+    fit.interrupted = true;
+    fit.kl = std::numeric_limits<double>::quiet_NaN();
+    fit.trace.resize(1);
+    fit.embedding = std::move(start);
+    fit.warnings.push_back(
+        {"interrupted", "the fit was stopped before it began: the embedding is its start"});
+    return fit;
+  }
+  fit.seconds.init = now() - begin;
+  CpuEngine engine(backend, prepared, std::move(start), fit.repulsion);
+  descend(context, options, engine, begin, fit);
+  add_warnings(engine, options, fit);
+  fit.embedding = Matrix<float>(n, options.n_dimensions);
+  const MatrixView<const float> positions = engine.positions();
+  std::copy_n(positions.data, fit.embedding.size(), fit.embedding.data());
+  fit.seconds.total = now() - begin;
+  fit.seconds.fit = fit.seconds.total - fit.seconds.init;
+  return fit;
+}
+
+Fit fit(const Context& context, MatrixView<const float> rows, const Options& options) {
+  return fit(context, MatrixRows<float>(rows), options);
+}
+
+Divergence divergence(const Context& context, const RowSource<float>& rows,
+                      MatrixView<const float> embedding, const Options& options) {
+  check_options(options);
+  check_rows(rows.rows(), rows.cols(), options);
+  check_rows(context, rows);
+  check_positions(embedding, rows.rows(), "the embedding");
+  const std::int64_t k = choose_neighbors(rows.rows(), options, kDenseDivergenceRows);
+  const CpuBackend backend{context.threads(), context.n_threads()};
+  const Prepared prepared = prepare(context, backend, rows, options, k, options.seed.value_or(0));
+  const double energy = attraction_energy(backend, prepared.view(), embedding);
+  return {divergence_of(prepared, energy, partition(backend, embedding)),
+          k == rows.rows() - 1 ? Affinities::dense : Affinities::sparse};
+}
+
+}  // namespace culatent::tsne

@@ -1,0 +1,120 @@
+#include <algorithm>
+#include <cmath>
+
+#include "culatent/error.hpp"
+#include "host/principal_components.hpp"
+#include "host/random.hpp"
+#include "host/spectral_embedding.hpp"
+#include "host/tsne.hpp"
+
+namespace culatent::tsne {
+namespace {
+
+constexpr double kStartDeviation = 1e-4;
+
+double noise(std::uint64_t seed, std::int64_t row, std::int64_t dimension) {
+  return random::normals(seed, random::Stream::positions, static_cast<std::uint64_t>(row),
+                         static_cast<std::uint32_t>(dimension))[0];
+}
+
+// Scales positions so that the first dimension has the standard deviation of a start. A dimension
+// that has none is filled with little of it: points on a line would never leave it.
+void scale_start(Matrix<float>& positions, std::uint64_t seed) {
+  const std::int64_t n = positions.rows();
+  const auto deviation = [&](std::int64_t k) {
+    double mean = 0.0, square = 0.0;
+    for (std::int64_t i = 0; i < n; ++i) mean += static_cast<double>(positions(i, k));
+    mean /= static_cast<double>(n);
+    for (std::int64_t i = 0; i < n; ++i) {
+      const double delta = static_cast<double>(positions(i, k)) - mean;
+      square += delta * delta;
+    }
+    return std::sqrt(square / static_cast<double>(n));
+  };
+  const double first = deviation(0);
+  for (std::int64_t k = 0; k < positions.cols(); ++k) {
+    const bool flat = !(deviation(k) > 1e-6 * first);
+    for (std::int64_t i = 0; i < n; ++i) {
+      const double value =
+          flat ? 0.01 * noise(seed, i, k) : static_cast<double>(positions(i, k)) / first;
+      positions(i, k) = static_cast<float>(kStartDeviation * value);
+    }
+  }
+}
+
+}  // namespace
+
+Prepared prepare(const Context& context, const CpuBackend& backend, const RowSource<float>& rows,
+                 const Options& options, std::int64_t n_neighbors, std::uint64_t seed) {
+  Prepared prepared;
+  neighbors::Neighbors found = neighbors::search(
+      context, rows,
+      {.n_neighbors = static_cast<int>(n_neighbors), .method = options.neighbors, .seed = seed});
+  prepared.warnings = std::move(found.warnings);
+  prepared.recall = found.recall;
+  if (found.interrupted) {
+    prepared.interrupted = true;
+    return prepared;
+  }
+  const double* squares = found.squared_distances.data();
+  if (std::all_of(squares, squares + found.squared_distances.size(),
+                  [](double square) { return square == 0.0; })) {
+    throw data_error("every row equals its " + std::to_string(n_neighbors) + " nearest neighbours",
+                     "data", "there is nothing to tell rows apart by: remove duplicates");
+  }
+  Matrix<float> conditional(rows.rows(), n_neighbors);
+  const std::int64_t n_unreached =
+      affinities::conditional(backend, found.squared_distances.view(),
+                              {options.perplexity, options.sigma}, conditional.view());
+  found.squared_distances = {};
+  prepared.graph = affinities::symmetric(backend, found.indices.view(), conditional.view());
+  prepared.graph.n_unreached = n_unreached;
+  if (n_unreached > 0) {
+    prepared.warnings.push_back(
+        {"perplexity", std::to_string(n_unreached) +
+                           " rows have more equal nearest neighbours than the perplexity: these "
+                           "share evenly"});
+  }
+  for (const float value : prepared.graph.values) {
+    const auto p = static_cast<double>(value);
+    prepared.total += p;
+    if (p > 0.0) prepared.entropy += p * std::log(p);
+  }
+  return prepared;
+}
+
+Matrix<float> start_positions(const Context& context, const CpuBackend& backend,
+                              const RowSource<float>& rows, const Prepared& prepared,
+                              const Options& options, std::uint64_t seed) {
+  if (options.start.size() > 0) return options.start;
+  Matrix<float> positions(rows.rows(), options.n_dimensions);
+  if (options.init == Init::random) {
+    for (std::int64_t i = 0; i < positions.rows(); ++i) {
+      for (std::int64_t k = 0; k < positions.cols(); ++k) {
+        positions(i, k) = static_cast<float>(kStartDeviation * noise(seed, i, k));
+      }
+    }
+    return positions;
+  }
+  // The affinities that a spectral start needs are not there when the search was stopped.
+  if (options.init == Init::pca || prepared.interrupted) {
+    const PrincipalComponents found =
+        find_principal_components(context, backend, rows, options.n_dimensions);
+    MatrixView<float> scores = positions.view();
+    scores.cols = found.components.rows();
+    // Brought near 1 in double: variances may be beyond float.
+    principal_scores(context, backend, rows, found, 1.0 / std::sqrt(found.variances.front()),
+                     scores);
+  } else {
+    const Matrix<double> vectors =
+        spectral_embedding(backend, prepared.graph.starts, prepared.graph.columns,
+                           prepared.graph.values, options.n_dimensions);
+    for (std::int64_t at = 0; at < positions.size(); ++at) {
+      positions.data()[at] = static_cast<float>(vectors.data()[at]);
+    }
+  }
+  scale_start(positions, seed);
+  return positions;
+}
+
+}  // namespace culatent::tsne

@@ -1,0 +1,179 @@
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "culatent/error.hpp"
+#include "host/place.hpp"
+#include "host/tsne.hpp"
+
+namespace culatent::tsne {
+namespace {
+
+constexpr std::int64_t kRows = 256;  // of a task
+
+std::size_t index(std::int64_t i) { return static_cast<std::size_t>(i); }
+
+// Of every new row: its neighbours among the old ones and their affinities, which sum to 1.
+struct Attractors {
+  Matrix<std::int32_t> indices;  // [M, k]
+  Matrix<float> affinities;      // [M, k]
+};
+
+void check_options(const TransformOptions& options) {
+  if (!(options.perplexity > 1.0) || !std::isfinite(options.perplexity)) {
+    throw invalid_argument("the perplexity is not above 1", "perplexity / --perplexity",
+                           "it is a number of neighbours: 5 is common for new rows");
+  }
+  if (options.max_iter < 0 || !(options.exaggeration > 0.0) || !(options.learning_rate > 0.0) ||
+      !(options.momentum >= 0.0 && options.momentum < 1.0)) {
+    throw invalid_argument("an iteration, exaggeration, learning rate or momentum out of range",
+                           "transform",
+                           "give 0 or more iterations, positive numbers, and a "
+                           "momentum below 1");
+  }
+}
+
+// The place that half of the affinity lies on either side of, dimension by dimension: a neighbour
+// that is far away in the embedding does not drag a row between clusters.
+void start_at_medians(const CpuBackend& backend, const Attractors& attractors,
+                      MatrixView<const float> embedding, MatrixView<float> positions) {
+  const std::int64_t k = attractors.indices.cols();
+  backend.threads.parallel_for(
+      (positions.rows + kRows - 1) / kRows, backend.n_workers, [&](std::int64_t task, int) {
+        std::vector<std::int64_t> order(index(k));
+        for (std::int64_t i = task * kRows; i < std::min(positions.rows, (task + 1) * kRows); ++i) {
+          for (std::int64_t d = 0; d < embedding.cols; ++d) {
+            std::iota(order.begin(), order.end(), 0);
+            const auto at = [&](std::int64_t j) { return embedding(attractors.indices(i, j), d); };
+            std::sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
+              return at(a) != at(b) ? at(a) < at(b) : a < b;
+            });
+            float share = 0.0f;
+            for (const std::int64_t j : order) {
+              positions(i, d) = at(j);
+              share += attractors.affinities(i, j);
+              if (share >= 0.5f) break;
+            }
+          }
+        }
+      });
+}
+
+// The repulsion of all old rows at any place.
+class Repeller {
+ public:
+  Repeller(const CpuBackend& backend, MatrixView<const float> embedding)
+      : backend_(backend), embedding_(embedding) {
+    if (embedding.cols > 2) return;
+    grid_.emplace(embedding.rows, static_cast<int>(embedding.cols),
+                  choose_most_nodes(embedding.rows), backend.n_workers);
+    double widest = 0.0;
+    for (std::int64_t d = 0; d < embedding.cols; ++d) {
+      float low = embedding(0, d), high = low;
+      for (std::int64_t i = 0; i < embedding.rows; ++i) {
+        low = std::min(low, embedding(i, d));
+        high = std::max(high, embedding(i, d));
+      }
+      widest = std::max(widest, static_cast<double>(high) - static_cast<double>(low));
+    }
+    grid_->set_sources(backend, embedding, 0.05 * widest + 1.0);
+  }
+
+  // forces = sum_j q² (y − y_j) and sums = sum_j q of every place.
+  void repel(MatrixView<const float> places, MatrixView<float> forces, std::span<float> sums) {
+    if (grid_) {
+      grid_->read(backend_, places, forces, sums);
+      return;
+    }
+    repel_from(backend_, embedding_, places, forces, sums);
+  }
+
+ private:
+  CpuBackend backend_;
+  MatrixView<const float> embedding_;
+  std::optional<GridRepulsion> grid_;
+};
+
+// One update of every row: the gradient is that of the row's own divergence.
+void move_rows(const CpuBackend& backend, const TransformOptions& options,
+               const Attractors& attractors, MatrixView<const float> embedding,
+               MatrixView<const float> repulsion, std::span<const float> sums,
+               MatrixView<float> positions, MatrixView<float> velocity, MatrixView<float> gains) {
+  const auto rate = static_cast<float>(options.learning_rate);
+  const auto momentum = static_cast<float>(options.momentum);
+  const std::int64_t q = positions.cols;
+  backend.threads.parallel_for(
+      (positions.rows + kRows - 1) / kRows, backend.n_workers, [&](std::int64_t task, int) {
+        for (std::int64_t i = task * kRows; i < std::min(positions.rows, (task + 1) * kRows); ++i) {
+          float attraction[3] = {};
+          for (std::int64_t j = 0; j < attractors.indices.cols(); ++j) {
+            const float* other = embedding.row(attractors.indices(i, j));
+            float delta[3] = {}, square = 1.0f;
+            for (std::int64_t d = 0; d < q; ++d) {
+              delta[d] = positions(i, d) - other[d];
+              square += delta[d] * delta[d];
+            }
+            for (std::int64_t d = 0; d < q; ++d) {
+              attraction[d] += attractors.affinities(i, j) / square * delta[d];
+            }
+          }
+          const float share = 1.0f / sums[index(i)];
+          for (std::int64_t d = 0; d < q; ++d) {
+            const float gradient =
+                2.0f * (static_cast<float>(options.exaggeration) * attraction[d] -
+                        share * repulsion(i, d));
+            float& gain = gains(i, d);
+            float& step = velocity(i, d);
+            gain = std::max(0.01f, gradient * step < 0.0f ? gain + 0.2f : gain * 0.8f);
+            step =
+                std::clamp(momentum * step - rate * gain * gradient, -kLongestStep, kLongestStep);
+            positions(i, d) += step;
+          }
+        }
+      });
+}
+
+}  // namespace
+
+Matrix<float> transform(const Context& context, const RowSource<float>& reference,
+                        MatrixView<const float> embedding, const RowSource<float>& rows,
+                        const TransformOptions& options) {
+  check_options(options);
+  check_rows(context, reference);
+  check_rows(context, rows);
+  check_positions(embedding, reference.rows(), "the reference embedding");
+  Matrix<float> positions(rows.rows(), embedding.cols);
+  if (rows.rows() == 0) return positions;
+  const std::int64_t k = std::min<std::int64_t>(
+      reference.rows(),
+      std::max<std::int64_t>(2, static_cast<std::int64_t>(3.0 * options.perplexity)));
+  if (options.perplexity >= static_cast<double>(k)) {
+    throw data_error("the perplexity is not below the " + std::to_string(reference.rows()) +
+                         " rows of the reference",
+                     "perplexity / --perplexity", "give less");
+  }
+  const CpuBackend backend{context.threads(), context.n_threads()};
+  Attractors attractors;
+  {
+    neighbors::Neighbors found =
+        neighbors::search(context, reference, rows, {.n_neighbors = static_cast<int>(k)});
+    attractors.affinities = Matrix<float>(rows.rows(), k);
+    affinities::conditional(backend, found.squared_distances.view(), {{options.perplexity}, {}},
+                            attractors.affinities.view());
+    attractors.indices = std::move(found.indices);
+  }
+  start_at_medians(backend, attractors, embedding, positions.view());
+  Repeller repeller(backend, embedding);
+  const std::int64_t m = positions.rows(), q = positions.cols();
+  Matrix<float> velocity(m, q), gains(m, q), repulsion(m, q);
+  std::fill_n(gains.data(), gains.size(), 1.0f);
+  std::vector<float> sums(index(m));
+  for (int iteration = 0; iteration < options.max_iter; ++iteration) {
+    repeller.repel(positions.view(), repulsion.view(), sums);
+    move_rows(backend, options, attractors, embedding, repulsion.view(), sums, positions.view(),
+              velocity.view(), gains.view());
+  }
+  return positions;
+}
+
+}  // namespace culatent::tsne
