@@ -106,11 +106,15 @@ Matrix<float> start_positions(const Context& context, const CpuBackend& backend,
     principal_scores(context, backend, rows, found, 1.0 / std::sqrt(found.variances.front()),
                      scores);
   } else {
+    const affinities::Graph& graph = prepared.graph;
     const Matrix<double> vectors =
-        spectral_embedding(backend, prepared.graph.starts, prepared.graph.columns,
-                           prepared.graph.values, options.n_dimensions);
-    for (std::int64_t at = 0; at < positions.size(); ++at) {
-      positions.data()[at] = static_cast<float>(vectors.data()[at]);
+        spectral_embedding(backend, {graph.starts, graph.columns, graph.values},
+                           options.n_dimensions)
+            .vectors;
+    for (std::int64_t i = 0; i < positions.rows(); ++i) {
+      for (std::int64_t k = 0; k < vectors.cols(); ++k) {
+        positions(i, k) = static_cast<float>(vectors(i, k));
+      }
     }
   }
   scale_start(positions, seed);

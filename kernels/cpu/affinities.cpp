@@ -31,12 +31,9 @@ Moments weigh(const Eigen::ArrayXd& excess, double beta, Array& p) {
 }  // namespace
 
 void affinities_of_beta(std::span<const double> squares, double beta, std::span<double> p) {
-  const double least =
-      static_cast<double>(distances.front()) * static_cast<double>(distances.front());
   double sum = 0.0;
-  for (std::size_t j = 0; j < distances.size(); ++j) {
-    const auto distance = static_cast<double>(distances[j]);
-    p[j] = std::exp(-beta * (distance * distance - least));
+  for (std::size_t j = 0; j < squares.size(); ++j) {
+    p[j] = std::exp(-beta * (squares[j] - squares.front()));
     sum += p[j];
   }
   for (double& value : p) value /= sum;
