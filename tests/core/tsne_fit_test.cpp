@@ -324,7 +324,9 @@ TEST(Tsne, TakesBandwidthsAndSeveralPerplexities) {
     options.perplexity = kind == 1 ? std::vector<double>{5.0, 50.0} : std::vector<double>{30.0};
     options.affinities = kind == 2 ? Affinities::dense : Affinities::sparse;
     const Fit fit = tsne::fit(context, rows.view(), options);
-    if (kind == 2) EXPECT_EQ(fit.n_affinities, 500 * 499);
+    if (kind == 2) {
+      EXPECT_EQ(fit.n_affinities, 500 * 499);
+    }
     EXPECT_GT(embedding_quality::knn_accuracy(context, MatrixRows<float>(fit.embedding.view()),
                                               labels, {.n_neighbors = 5}),
               0.99)
