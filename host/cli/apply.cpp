@@ -4,6 +4,7 @@
 #include "host/cli/exit_code.hpp"
 #include "host/cli/method.hpp"
 #include "host/cli/paths.hpp"
+#include "host/cli/tsne.hpp"
 #include "host/cli/verbs.hpp"
 #include "host/cli/workplace.hpp"
 
@@ -69,16 +70,6 @@ void refuse_foreign_options(const CLI::App& app, const std::string& verb, const 
   }
 }
 
-// The labels of score --labels, one for each of the data's rows.
-std::vector<std::int64_t> open_labels(const ApplyOptions& options, std::int64_t n_rows) {
-  std::vector<std::int64_t> labels = read_labels(options.labels);
-  if (static_cast<std::int64_t>(labels.size()) != n_rows) {
-    throw data_error(fmt::format("{} labels for {} rows", labels.size(), n_rows), options.labels,
-                     "give one label a row");
-  }
-  return labels;
-}
-
 Opened open(const CLI::App& app, const std::string& verb, const ApplyOptions& options) {
   Paths paths;
   paths.input("MODEL", options.model);
@@ -108,7 +99,7 @@ Opened open(const CLI::App& app, const std::string& verb, const ApplyOptions& op
   if (!options.labels.empty()) {
     // Those of the file, and the model's in 4 and 8 bytes.
     limit = limit_after(limit, checked_product(opened.data->rows(), 8 + 4 + 8), "the labels");
-    opened.labels = open_labels(options, opened.data->rows());
+    opened.labels = read_row_labels(options.labels, opened.data->rows());
   }
   opened.dtype = options.machine.dtype.value_or(default_dtype(*opened.data));
   opened.chunk_bytes = limit > 0 ? std::min(kChunkBytes, limit / 4) : kChunkBytes;
@@ -186,6 +177,10 @@ int transform_verb(const Arguments& arguments) {
 }
 
 int score_verb(const Arguments& arguments) {
+  // A word before it is a file: a model of that name is ./tsne.
+  if (!arguments.empty() && arguments.front() == "tsne") {
+    return score_tsne(Arguments(arguments.begin() + 1, arguments.end()));
+  }
   ApplyOptions options;
   CLI::App app;
   set_manual(
@@ -197,7 +192,9 @@ int score_verb(const Arguments& arguments) {
            "gaussian-mixture and kde: how likely the data are under a model, in nats; "
            "log_likelihood is the mean over rows of log p(x). kmeans: inertia is the sum of "
            "squared distances to the nearest centroids. Memory stays bounded for data of any size; "
-           "with --labels it is 20 bytes a row and a sample.",
+           "with --labels it is 20 bytes a row and a sample.\n"
+           "`culatent score tsne DATA --embedding Y.npy` judges an embedding instead, which has no "
+           "model: see `culatent score tsne --help`. A model in a file called tsne is ./tsne.",
        .files =
            "stdout receives one JSON object. gaussian-mixture: method, n_rows, "
            "log_likelihood (mean per row), total_log_likelihood, bic, aic, entropy (mean per "

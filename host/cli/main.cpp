@@ -26,6 +26,7 @@ struct Verb {
 
 constexpr Verb kVerbs[] = {
     {"fit", "fit a model to data", fit_verb},
+    {"embed", "place rows in few dimensions", embed_verb},
     {"predict", "label rows by a model", predict_verb},
     {"transform", "responsibilities, scores or codes of rows", transform_verb},
     {"score", "how well a model describes data", score_verb},
@@ -46,12 +47,12 @@ Manual manual() {
   for (const Verb& verb : kVerbs) table += fmt::format("  {:12}{}\n", verb.name, verb.summary);
   return {
       .name = "culatent",
-      .summary = "latent structure in large data: clusters, mixtures, densities",
+      .summary = "latent structure in large data: clusters, mixtures, densities, maps",
       .synopsis = "VERB [arguments] [options]",
       .description =
           "VERB is one of\n" + table +
-          "`culatent VERB --help` has the page of each, `culatent fit METHOD --help` that "
-          "of each method.",
+          "`culatent VERB --help` has the page of each, `culatent fit METHOD --help` and "
+          "`culatent embed METHOD --help` that of each method.",
       .files =
           "Every verb prints one JSON object on stdout and nothing else; numbers have 17 "
           "significant digits, those that are not finite are null. Progress, warnings and errors "

@@ -10,6 +10,7 @@ namespace culatent::cli {
 using Arguments = std::vector<std::string>;
 
 int fit_verb(const Arguments& arguments);
+int embed_verb(const Arguments& arguments);
 int predict_verb(const Arguments& arguments);
 int transform_verb(const Arguments& arguments);
 int score_verb(const Arguments& arguments);

@@ -7,7 +7,7 @@ import resource
 from files import BLOBS, planted, write_npy
 from harness import DATA
 
-VERBS = ["fit", "predict", "transform", "score", "sample", "info", "convert", "devices"]
+VERBS = ["fit", "embed", "predict", "transform", "score", "sample", "info", "convert", "devices"]
 METHODS = ["gaussian-mixture", "kde"]
 
 
@@ -20,7 +20,8 @@ def test_version_names_the_backends(box):
 
 
 def test_help_is_a_manual_page_on_every_level(box):
-    pages = [[], *[[verb] for verb in VERBS], *[["fit", method] for method in METHODS]]
+    pages = [[], *[[verb] for verb in VERBS], *[["fit", method] for method in METHODS],
+             ["embed", "tsne"], ["score", "tsne"]]
     for words in pages:
         result = box.run(*words, "--help")
         assert result.code == 0 and result.err == "", str(result)
@@ -43,10 +44,12 @@ def test_help_names_every_option_of_the_contract(box):
 def test_methods_and_verbs_that_do_not_exist_are_usage_errors(box):
     for method in ("pca", "nonsense"):
         box.fails(2, "fit", method, "--help", words=[method, "gaussian-mixture", "kde"])
-    for verb in ("embed", "bench", "nonsense"):
+    box.fails(2, "embed", "nonsense", "--help", words=["nonsense", "tsne"])
+    for verb in ("bench", "nonsense"):
         box.fails(2, verb, "--help", words=[verb, "fit"])
     box.fails(2, words=["VERB"])
     box.fails(2, "fit", words=["METHOD"])
+    box.fails(2, "embed", words=["METHOD"])
 
 
 def test_wrong_options_are_usage_errors(box):
