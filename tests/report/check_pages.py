@@ -1,5 +1,5 @@
-"""Checks every page in a folder: nesting, SVG as XML, ids, images, size, nothing fetched, and nothing
-run but what the page's policy knows by its hash.
+"""Checks every page in a folder: nesting, SVG as XML, ids, images, size, nothing fetched, and
+nothing run but what the page's policy knows by its hash.
 
 check_pages.py WRITE_PAGES: runs the program WRITE_PAGES to make the pages in a temporary folder.
 """
