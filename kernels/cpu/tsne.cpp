@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "kernels/cpu/dimensions.hpp"
+#include "kernels/cpu/simd.hpp"
 
 namespace culatent::tsne {
 namespace {
@@ -26,48 +28,62 @@ double sum_blocks(const CpuBackend& backend, std::int64_t n, Sum&& sum) {
   return total;
 }
 
+// p q (y_i − y_j) of one edge, added to sum.
+template <int Q>
+void add_edge(const float* own, const float* other, float p, float (&sum)[Q]) {
+  float delta[Q], square = 1.0f;
+  for (int k = 0; k < Q; ++k) {
+    delta[k] = own[k] - other[k];
+    square += delta[k] * delta[k];
+  }
+  for (int k = 0; k < Q; ++k) sum[k] += p / square * delta[k];
+}
+
+// Edges of a row in the plane, four at a time: a vector holds x and y of each, so that a neighbour
+// is one load of 8 bytes. Returns the edges that are done.
+std::int64_t add_fours(const float* points, const float* own, const std::int32_t* columns,
+                       const float* values, std::int64_t count, float (&sum)[2]) {
+  using S = culatent::cpu::Simd<float>;
+  typedef double Pairs __attribute__((vector_size(32), may_alias));
+  typedef double Pair __attribute__((may_alias));
+  typedef float Four __attribute__((vector_size(16)));
+  const auto* pairs = reinterpret_cast<const Pair*>(points);
+  const S::Vec here = {own[0], own[1], own[0], own[1], own[0], own[1], own[0], own[1]};
+  S::Vec total = {};
+  std::int64_t e = 0;
+  for (; e + 4 <= count; e += 4) {
+    const Pairs others = {pairs[columns[e]], pairs[columns[e + 1]], pairs[columns[e + 2]],
+                          pairs[columns[e + 3]]};
+    Four four;
+    std::memcpy(&four, values + e, sizeof(four));
+    const S::Vec p = __builtin_shufflevector(four, four, 0, 0, 1, 1, 2, 2, 3, 3);
+    const S::Vec delta = here - reinterpret_cast<const S::Vec&>(others);
+    const S::Vec squares = delta * delta;
+    const S::Vec square =
+        squares + __builtin_shufflevector(squares, squares, 1, 0, 3, 2, 5, 4, 7, 6);
+    total += p / (1.0f + square) * delta;
+  }
+  sum[0] = (total[0] + total[2]) + (total[4] + total[6]);
+  sum[1] = (total[1] + total[3]) + (total[5] + total[7]);
+  return e;
+}
+
 template <int Q>
 void attract_rows(const AffinityRows& p, const float* points, std::int64_t begin, std::int64_t end,
                   float* forces) {
-  constexpr int kLanes =
-      8;  // edges at a time: independent sums, and no dependence of one on another
   for (std::int64_t i = begin; i < end; ++i) {
-    const auto first = p.starts[static_cast<std::size_t>(i)];
-    const auto last = p.starts[static_cast<std::size_t>(i + 1)];
-    const std::int32_t* columns = p.columns.data();
-    const float* values = p.values.data();
-    float sum[Q][kLanes] = {};
-    std::int64_t e = first;
-    for (; e + kLanes <= last; e += kLanes) {
-      float delta[Q][kLanes], weight[kLanes];
-      for (int lane = 0; lane < kLanes; ++lane) {
-        const float* other = points + std::int64_t{columns[e + lane]} * Q;
-        for (int k = 0; k < Q; ++k) delta[k][lane] = points[i * Q + k] - other[k];
-      }
-      for (int lane = 0; lane < kLanes; ++lane) {
-        float square = 1.0f;
-        for (int k = 0; k < Q; ++k) square += delta[k][lane] * delta[k][lane];
-        weight[lane] = values[e + lane] / square;
-      }
-      for (int k = 0; k < Q; ++k) {
-        for (int lane = 0; lane < kLanes; ++lane) sum[k][lane] += weight[lane] * delta[k][lane];
-      }
+    const std::int64_t first = p.starts[static_cast<std::size_t>(i)];
+    const std::int64_t count = p.starts[static_cast<std::size_t>(i + 1)] - first;
+    const std::int32_t* columns = p.columns.data() + first;
+    const float* values = p.values.data() + first;
+    const float* own = points + i * Q;
+    float sum[Q] = {};
+    std::int64_t e = 0;
+    if constexpr (Q == 2) e = add_fours(points, own, columns, values, count, sum);
+    for (; e < count; ++e) {
+      add_edge<Q>(own, points + std::int64_t{columns[e]} * Q, values[e], sum);
     }
-    for (int lane = 0; e < last; ++e, ++lane) {
-      const float* other = points + std::int64_t{columns[e]} * Q;
-      float square = 1.0f;
-      for (int k = 0; k < Q; ++k) {
-        const float delta = points[i * Q + k] - other[k];
-        square += delta * delta;
-      }
-      const float weight = values[e] / square;
-      for (int k = 0; k < Q; ++k) sum[k][lane] += weight * (points[i * Q + k] - other[k]);
-    }
-    for (int k = 0; k < Q; ++k) {
-      float total = 0.0f;
-      for (int lane = 0; lane < kLanes; ++lane) total += sum[k][lane];
-      forces[i * Q + k] = total;
-    }
+    for (int k = 0; k < Q; ++k) forces[i * Q + k] = sum[k];
   }
 }
 
