@@ -63,7 +63,10 @@ std::string header(const tsne::Fit& fit, const PageInput& input, const Embedding
       {"perplexity", perplexity_text(report), "neighbours of a row, effectively"},
       {"repulsion", fft ? "FFT" : "exact", fft ? "through a grid" : "every pair"},
       {"time", format_seconds(fit.seconds.total), "neighbours and iterations"}};
-  return page_header("t-SNE", title, lead, warning_boxes(fit.warnings) + facts(items));
+  // The lead says how the fit ended; that the limit came first is no reason to worry.
+  std::vector<Warning> warnings = fit.warnings;
+  std::erase_if(warnings, [](const Warning& warning) { return warning.code == "not_converged"; });
+  return page_header("t-SNE", title, lead, warning_boxes(warnings) + facts(items));
 }
 
 std::string caption(const PageInput& input, const LabelGroups& labels) {

@@ -75,6 +75,14 @@ TEST(TsnePage, SaysWhatWasDone) {
   }
 }
 
+TEST(TsnePage, WarnsOfAllButTheOrdinaryEnd) {
+  cases::TsneCase c = cases::planted_embedding("x", 50, 2, 3);
+  c.fit.warnings = {{"not_converged", "the limit came first"}};
+  EXPECT_EQ(page(c).find("class=\"warning\""), std::string::npos);
+  c.fit.warnings.push_back({"low_recall", "neighbours are missed"});
+  EXPECT_NE(page(c).find("neighbours are missed"), std::string::npos);
+}
+
 TEST(TsnePage, PlaysTheSnapshotsAndEndsWithTheEmbedding) {
   cases::TsneCase c = cases::planted_embedding("x", 50, 2, 3, 4);
   // The last snapshot of a fit may be its end.
