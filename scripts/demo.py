@@ -1,4 +1,4 @@
-"""What `./build.sh demo` shows: fits mixtures with the culatent command and says what it found.
+"""What `./build.sh demo` shows: fits mixtures and a map with the culatent command and says what it found.
 
 Usage: demo.py COMMAND. Needs the standard library alone; reads models (safetensors), rows and labels
 (.npy) as any program would.
@@ -162,6 +162,18 @@ def three_digits(command):
     write_png(WORK / "three_digits.png", [means[k] for k in order], 8)
 
 
+def map_of_digits(command):
+    """All digits in the plane, and how often a neighbour there is of the same digit."""
+    data, labels, places = DATA / "digits.npy", DATA / "digits_labels.npy", WORK / "digits_map.npy"
+    print("\nThe 1797 images in the plane, neighbours near each other; again without the labels.")
+    run(command, "embed", "tsne", data, "--output", places, "--seed", 1, "--progress", "none",
+        "--html", "digits_map.html", "--labels", labels, "--snapshot-every", 25)
+    score = run(command, "score", "tsne", data, "--embedding", places, "--labels", labels,
+                "--n-neighbors", 1)
+    print(f"{100 * score['knn_accuracy']:.0f}% of the images have one of the same digit beside "
+          "them.")
+
+
 def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__)
@@ -170,7 +182,9 @@ def main():
     old_faithful(command)
     digits(command)
     three_digits(command)
-    print("\nLook at report.html (Old Faithful), digits.html and three_digits.html in a browser.")
+    map_of_digits(command)
+    print("\nLook at report.html (Old Faithful), digits.html, three_digits.html and digits_map.html "
+          "in a browser.")
 
 
 if __name__ == "__main__":
