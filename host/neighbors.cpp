@@ -1,16 +1,16 @@
 #include "host/neighbors.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <limits>
 #include <mutex>
-#include <numeric>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "culatent/error.hpp"
+#include "host/neighbors_ivf.hpp"
 #include "host/place.hpp"
 #include "host/row_method.hpp"
 
@@ -33,11 +33,9 @@ void check_options(const Options& options) {
     throw invalid_argument("n_lists or n_probes is negative", "neighbors",
                            "give at least 1, or 0 to have it chosen");
   }
-  if (options.method == Method::ivf) {
-    throw invalid_argument("the method is ivf", "neighbors", "use exact");
-  }
-  if (options.recall_rows < 0) {
-    throw invalid_argument("recall_rows is negative", "neighbors", "give 0 or more");
+  if (options.recall_rows < 1) {
+    throw invalid_argument("recall_rows is " + std::to_string(options.recall_rows), "neighbors",
+                           "give at least 1");
   }
 }
 
@@ -64,39 +62,105 @@ void check_neighbors(std::int64_t k, std::int64_t available, const std::string& 
       "shape", "ask for fewer (n_neighbors) or give more rows");
 }
 
-// Bytes of a search beside those of the rows' own screen: candidates, result and layout.
-std::int64_t query_bytes(std::int64_t n, std::int64_t k) {
-  const std::int64_t n_groups = n / kGroupRows + 1;
-  const std::int64_t result = sizeof(std::int32_t) + sizeof(double);
-  return Candidates::bytes(n + kPanelRows, n_groups, k) + checked_product(n, result * k);
-}
-
-std::int64_t screen_bytes(const RowSource<float>& rows) {
-  const std::int64_t n = rows.rows(), d = rows.cols();
-  const std::int64_t copy = rows.in_place() ? 0 : checked_product(n, 4 * d);
-  return copy + Screen::bytes(n / kPanelRows + 1, n / kGroupRows + 1, d);
-}
-
 // A search among the rows of `rows` for those of `queries`, which may be the same.
 Plan plan_search(const Context& context, const RowSource<float>& rows,
                  const RowSource<float>& queries, const Options& options) {
   const std::int64_t k = options.n_neighbors;
   const std::int64_t n = rows.rows(), m = queries.rows(), d = rows.cols();
   Plan plan = plan_of_rows(context, m, d);
-  const std::int64_t screens = screen_bytes(rows) + (&rows == &queries ? 0 : screen_bytes(queries));
+  const bool both = &rows == &queries, ivf = options.method == Method::ivf;
+  const auto held = [&](const RowSource<float>& source) {
+    return source.in_place() ? 0 : checked_product(source.rows(), 4 * d);
+  };
+  const std::int64_t extra = ivf ? extra_positions(options, n) : 0;
+  const std::int64_t common = held(rows) + screen_bytes(n + extra, d) +
+                              (both ? 0 : held(queries) + screen_bytes(m + extra, d)) +
+                              query_bytes(m + extra, k) + checked_product(m, 12 * k);
   const auto total = [&](int workers) {
-    return screens + query_bytes(m, k) + spatial_layout_bytes(std::max(n, m), d, workers) +
-           workers * SearchWorker::bytes(d, Candidates::capacity(k));
+    const std::int64_t order = ivf ? ivf_bytes(options, n, m, d, workers)
+                                   : spatial_layout_bytes(std::max(n, m), d, workers);
+    return common + order + workers * SearchWorker::bytes(d, Candidates::capacity(k));
   };
   fit_to_limit(context, total, "raise it, or use fewer neighbors or rows", plan);
   return plan;
 }
 
-Screen make_screen(const CpuBackend& backend, MatrixView<const float> rows,
-                   const Coordinates& coordinates) {
-  Layout layout = spatial_layout(backend, rows);
-  return Screen(backend, rows, coordinates, screen_slack(rows.cols), std::move(layout.order),
-                std::move(layout.groups));
+void check_lists(const Options& options, std::int64_t n_rows) {
+  if (options.method != Method::ivf || options.n_lists <= n_rows) return;
+  throw data_error(
+      std::to_string(options.n_lists) + " lists for " + std::to_string(n_rows) + " rows", "shape",
+      "use fewer lists (n_lists)");
+}
+
+// `queries` may be the rows.
+Neighbors search_rows(const Context& context, const RowSource<float>& rows,
+                      const RowSource<float>& queries, const Options& options, Plan plan) {
+  SearchProgress progress(context);
+  Neighbors result;
+  result.plan = std::move(plan);
+  const bool both = &rows == &queries;
+  const CpuBackend backend{context.threads(), result.plan.n_workers};
+  const HeldRows held(backend, rows);
+  std::optional<HeldRows> others;
+  if (!both) others.emplace(backend, queries);
+  const MatrixView<const float> asked = both ? held.view() : others->view();
+  if (options.method == Method::ivf) {
+    search_lists(backend, held.view(), asked, both, options, progress, result);
+  } else {
+    const Coordinates coordinates = choose_coordinates(held.view());
+    const Screen screen = spatial_screen(backend, held.view(), coordinates);
+    std::optional<Screen> other;
+    if (!both) other.emplace(spatial_screen(backend, asked, coordinates));
+    result.seconds.init = progress.seconds();
+    search_exactly(backend, both ? screen : *other, screen, {}, options.n_neighbors, progress,
+                   result);
+  }
+  result.seconds.total = progress.seconds();
+  result.seconds.fit = result.seconds.total - result.seconds.init;
+  return result;
+}
+
+// Joins every group of queries with every group of rows; in one screen every pair once. Returns
+// false when the observer ended it.
+bool join_all(const CpuBackend& backend, const Screen& queries, const Screen& rows,
+              Candidates& candidates, std::vector<SearchWorker>& workers,
+              const SearchProgress& progress) {
+  const bool both = &queries == &rows;
+  const std::int64_t n_queries = queries.n_groups(), n_rows = rows.n_groups();
+  // Where each group of queries begins: at itself, or at the nearest rows, so that the first
+  // neighbours that it finds rule out most others.
+  std::vector<std::int64_t> start(index(n_queries));
+  backend.threads.parallel_for(n_queries, backend.n_workers, [&](std::int64_t a, int) {
+    if (both) {
+      start[index(a)] = a;
+      return;
+    }
+    double least = std::numeric_limits<double>::infinity();
+    for (std::int64_t b = 0; b < n_rows; ++b) {
+      const double apart = group_separation(queries, a, rows, b);
+      if (apart >= least) continue;
+      least = apart;
+      start[index(a)] = b;
+    }
+  });
+  // Offset o joins group a with start + o, round the circle; half of it has every pair once.
+  const std::int64_t n_offsets = both ? n_rows / 2 + 1 : n_rows;
+  constexpr std::int64_t kTasks = 32;  // for each thread between two looks at the observer
+  const std::int64_t stride =
+      std::max<std::int64_t>(1, kTasks * backend.n_workers / std::max<std::int64_t>(1, n_queries));
+  for (std::int64_t offset = 0; offset < n_offsets;) {
+    const std::int64_t end = offset == 0 ? 1 : std::min(n_offsets, offset + stride);
+    backend.threads.parallel_for(
+        (end - offset) * n_queries, backend.n_workers, [&](std::int64_t task, int worker) {
+          const std::int64_t o = offset + task / n_queries, a = task % n_queries;
+          if (both && 2 * o == n_rows && a >= o) return;  // the second half is the first one's
+          const std::int64_t b = (start[index(a)] + o) % n_rows;
+          candidates.join(a, b, workers[index(worker)]);
+        });
+    offset = end;
+    if (!progress.tell(static_cast<double>(offset) / static_cast<double>(n_offsets))) return false;
+  }
+  return true;
 }
 
 }  // namespace
@@ -160,58 +224,32 @@ bool SearchProgress::tell(double share) const {
   return context_.options().observer(progress);
 }
 
-bool join_all(const CpuBackend& backend, const Screen& queries, const Screen& rows, bool both,
-              Candidates& candidates, std::vector<SearchWorker>& workers,
-              const SearchProgress& progress) {
-  const std::int64_t n_queries = queries.n_groups(), n_rows = rows.n_groups();
-  // Where each group of queries begins: at itself, or at the nearest rows, so that the first
-  // neighbours that it finds rule out most others.
-  std::vector<std::int64_t> start(index(n_queries));
-  backend.threads.parallel_for(n_queries, backend.n_workers, [&](std::int64_t a, int) {
-    if (both) {
-      start[index(a)] = a;
-      return;
-    }
-    double least = std::numeric_limits<double>::infinity();
-    for (std::int64_t b = 0; b < n_rows; ++b) {
-      const double apart = group_separation(queries, a, rows, b);
-      if (apart >= least) continue;
-      least = apart;
-      start[index(a)] = b;
-    }
-  });
-  // Offset o joins group a with start + o, round the circle; half of it has every pair once.
-  const std::int64_t n_offsets = both ? n_rows / 2 + 1 : n_rows;
-  constexpr std::int64_t kTasks = 32;  // for each thread between two looks at the observer
-  const std::int64_t stride =
-      std::max<std::int64_t>(1, kTasks * backend.n_workers / std::max<std::int64_t>(1, n_queries));
-  for (std::int64_t offset = 0; offset < n_offsets;) {
-    const std::int64_t end = offset == 0 ? 1 : std::min(n_offsets, offset + stride);
-    backend.threads.parallel_for(
-        (end - offset) * n_queries, backend.n_workers, [&](std::int64_t task, int worker) {
-          const std::int64_t o = offset + task / n_queries, a = task % n_queries;
-          if (both && 2 * o == n_rows && a >= o) return;  // the second half is the first one's
-          const std::int64_t b = (start[index(a)] + o) % n_rows;
-          candidates.join(a, b, both, workers[index(worker)]);
-        });
-    offset = end;
-    if (!progress.tell(static_cast<double>(offset) / static_cast<double>(n_offsets))) return false;
-  }
-  return true;
+std::int64_t screen_bytes(std::int64_t n_rows, std::int64_t n_features) {
+  return Screen::bytes(n_rows / kPanelRows + 1, n_rows / kGroupRows + 1, n_features);
 }
 
-void search_exactly(const CpuBackend& backend, const Screen& queries, const Screen& rows, bool both,
-                    std::span<const std::int32_t> own, std::int64_t k,
-                    const SearchProgress& progress, Neighbors& result) {
-  Candidates candidates(queries, rows, own, k);
+std::int64_t query_bytes(std::int64_t n_positions, std::int64_t k) {
+  return Candidates::bytes(n_positions + kPanelRows, n_positions / kGroupRows + 1, k);
+}
+
+Screen spatial_screen(const CpuBackend& backend, MatrixView<const float> rows,
+                      const Coordinates& coordinates) {
+  Layout layout = spatial_layout(backend, rows);
+  return Screen(backend, rows, coordinates, screen_slack(rows.cols), std::move(layout.order),
+                std::move(layout.groups));
+}
+
+std::vector<SearchWorker> make_workers(const CpuBackend& backend, std::int64_t n_features,
+                                       std::int64_t k) {
   std::vector<SearchWorker> workers;
   for (int worker = 0; worker < backend.n_workers; ++worker) {
-    workers.emplace_back(rows.n_features(), Candidates::capacity(k));
+    workers.emplace_back(n_features, Candidates::capacity(k));
   }
-  if (!join_all(backend, queries, rows, both, candidates, workers, progress)) {
-    result.interrupted = true;
-    return;
-  }
+  return workers;
+}
+
+void finish_all(const CpuBackend& backend, const Screen& queries, Candidates& candidates,
+                std::vector<SearchWorker>& workers, std::int64_t k, Neighbors& result) {
   result.indices = Matrix<std::int32_t>(queries.rows.rows, k);
   result.squared_distances = Matrix<double>(queries.rows.rows, k);
   backend.threads.parallel_for(queries.n_groups(), backend.n_workers,
@@ -221,20 +259,17 @@ void search_exactly(const CpuBackend& backend, const Screen& queries, const Scre
                                });
 }
 
+void search_exactly(const CpuBackend& backend, const Screen& queries, const Screen& rows,
+                    std::span<const std::int32_t> own, std::int64_t k,
+                    const SearchProgress& progress, Neighbors& result) {
+  Candidates candidates(queries, rows, own, k);
+  std::vector<SearchWorker> workers = make_workers(backend, rows.n_features(), k);
+  result.interrupted = !join_all(backend, queries, rows, candidates, workers, progress);
+  if (!result.interrupted) finish_all(backend, queries, candidates, workers, k, result);
+}
+
 Neighbors search(const Context& context, const RowSource<float>& rows, const Options& options) {
-  const SearchProgress progress(context);
-  Neighbors result;
-  result.plan = plan(context, rows, options);
-  const CpuBackend backend{context.threads(), result.plan.n_workers};
-  const HeldRows held(backend, rows);
-  const Screen screen = make_screen(backend, held.view(), choose_coordinates(held.view()));
-  std::vector<std::int32_t> own(index(rows.rows()));
-  std::iota(own.begin(), own.end(), 0);
-  result.seconds.init = progress.seconds();
-  search_exactly(backend, screen, screen, true, own, options.n_neighbors, progress, result);
-  result.seconds.total = progress.seconds();
-  result.seconds.fit = result.seconds.total - result.seconds.init;
-  return result;
+  return search_rows(context, rows, rows, options, plan(context, rows, options));
 }
 
 Neighbors search(const Context& context, MatrixView<const float> rows, const Options& options) {
@@ -243,7 +278,6 @@ Neighbors search(const Context& context, MatrixView<const float> rows, const Opt
 
 Neighbors search(const Context& context, const RowSource<float>& rows,
                  const RowSource<float>& queries, const Options& options) {
-  const SearchProgress progress(context);
   check_options(options);
   check_source(context, rows, "rows");
   check_source(context, queries, "queries");
@@ -253,24 +287,17 @@ Neighbors search(const Context& context, const RowSource<float>& rows,
                      "columns", "give queries of the rows' features");
   }
   check_neighbors(options.n_neighbors, rows.rows(), "rows");
-  Neighbors result;
-  result.plan = plan_search(context, rows, queries, options);
-  const CpuBackend backend{context.threads(), result.plan.n_workers};
-  const HeldRows held(backend, rows), asked(backend, queries);
-  const Coordinates coordinates = choose_coordinates(held.view());
-  const Screen screen = make_screen(backend, held.view(), coordinates);
-  const Screen query_screen = make_screen(backend, asked.view(), coordinates);
-  result.seconds.init = progress.seconds();
-  search_exactly(backend, query_screen, screen, false, {}, options.n_neighbors, progress, result);
-  result.seconds.total = progress.seconds();
-  result.seconds.fit = result.seconds.total - result.seconds.init;
-  return result;
+  check_lists(options, rows.rows());
+  // Another source, even of the same rows: a query that is a row finds it.
+  const SlicedRows<float> asked(queries, 0, queries.rows());
+  return search_rows(context, rows, asked, options, plan_search(context, rows, asked, options));
 }
 
 Plan plan(const Context& context, const RowSource<float>& rows, const Options& options) {
   check_options(options);
   check_source(context, rows, "rows");
   check_neighbors(options.n_neighbors, rows.rows() - 1, "other rows");
+  check_lists(options, rows.rows());
   return plan_search(context, rows, rows, options);
 }
 

@@ -26,9 +26,10 @@ class HeldRows {
 class SearchProgress {
  public:
   explicit SearchProgress(const Context& context);
-  /// `share` of the work from `from` to `to`.
+  /// `share` of the part that goes from `from` to `to` is done.
   bool tell(double share) const;
   double seconds() const;
+
   double from = 0.0, to = 1.0;
 
  private:
@@ -36,15 +37,24 @@ class SearchProgress {
   std::int64_t start_;  // nanoseconds of the steady clock
 };
 
-/// Joins every group of queries with every group of rows; all-kNN (`both`): every pair once.
-/// Returns false when the observer ended it.
-bool join_all(const CpuBackend& backend, const Screen& queries, const Screen& rows, bool both,
-              Candidates& candidates, std::vector<SearchWorker>& workers,
-              const SearchProgress& progress);
+/// Bytes of the screen of some rows, and of what a search holds beside: candidates and result.
+std::int64_t screen_bytes(std::int64_t n_rows, std::int64_t n_features);
+std::int64_t query_bytes(std::int64_t n_positions, std::int64_t k);
 
-/// The k nearest of `rows` to each of `queries`, exactly. `own` as Candidates has it; `both`: the
-/// queries are the rows. Matrices are empty when the observer ended it.
-void search_exactly(const CpuBackend& backend, const Screen& queries, const Screen& rows, bool both,
+/// Rows in groups that are near each other.
+Screen spatial_screen(const CpuBackend& backend, MatrixView<const float> rows,
+                      const Coordinates& coordinates);
+
+std::vector<SearchWorker> make_workers(const CpuBackend& backend, std::int64_t n_features,
+                                       std::int64_t k);
+
+/// Takes the neighbours of all queries out of `candidates`.
+void finish_all(const CpuBackend& backend, const Screen& queries, Candidates& candidates,
+                std::vector<SearchWorker>& workers, std::int64_t k, Neighbors& result);
+
+/// The k nearest of `rows` to each of `queries`, exactly; queries, rows and `own` as Candidates has
+/// them. Sets `interrupted` when the observer ended it.
+void search_exactly(const CpuBackend& backend, const Screen& queries, const Screen& rows,
                     std::span<const std::int32_t> own, std::int64_t k,
                     const SearchProgress& progress, Neighbors& result);
 

@@ -111,26 +111,27 @@ struct SearchWorker {
   float limit_b[kGroupRows] = {};
 };
 
-/// The nearest rows of every query so far, and a few that may be among them. Groups of queries may
-/// be worked on from several threads.
+/// The nearest rows of every query so far, and a few that may be among them. Where queries and rows
+/// are one screen, a row is no neighbour of itself and every pair serves both. Several threads may
+/// work at once.
 class Candidates {
  public:
-  /// `own` has the row that each query is, by its number in queries.order, and which is no
-  /// neighbour of itself; empty: queries are no rows. What is passed must outlive this.
+  /// `own` has, for queries of another screen, the row that each one is, by its number in
+  /// queries.order: it is left out. Empty: none. What is passed must outlive this.
   Candidates(const Screen& queries, const Screen& rows, std::span<const std::int32_t> own,
              std::int64_t k);
   static std::int64_t capacity(std::int64_t k);
   static std::int64_t bytes(std::int64_t n_positions, std::int64_t n_groups, std::int64_t k);
 
-  /// Looks for neighbours of query group `a` in row group `b`; with `both`, where queries are the
-  /// rows, also for those of `b` in `a`. Groups farther apart than all neighbours so far cost the
-  /// comparison of their boxes.
+  /// Looks for neighbours of query group `a` in row group `b`; in one screen, also for those of
+  /// `b` in `a`. Groups farther apart than all neighbours so far cost the comparison of their
+  /// boxes.
   ///   flops: 2 D a pair of rows
-  void join(std::int64_t a, std::int64_t b, bool both, SearchWorker& worker);
+  void join(std::int64_t a, std::int64_t b, SearchWorker& worker);
 
   /// The neighbours of group `a`, nearest first, to the rows of `indices` and `squared_distances`
-  /// that queries.order names. Returns false when some query has fewer than k.
-  bool finish(std::int64_t a, SearchWorker& worker, MatrixView<std::int32_t> indices,
+  /// that queries.order names. The group must have been joined with at least k rows.
+  void finish(std::int64_t a, SearchWorker& worker, MatrixView<std::int32_t> indices,
               MatrixView<double> squared_distances);
 
  private:

@@ -30,10 +30,11 @@ enum class Method {
 struct Options {
   int n_neighbors = 15;
   Method method = Method::exact;
-  int n_lists = 0;   ///< ivf: lists; 0: about 4 √N
-  int n_probes = 0;  ///< ivf: lists looked at a query; 0: chosen
-  std::int64_t recall_rows =
-      1000;  ///< ivf: queries that are searched exactly to measure the recall
+  int n_lists = 0;  ///< ivf: lists; 0: about 4 √N, of 40 rows or more
+  /// ivf: lists looked at a query, its own included; 0: as few as find 95 % of the neighbours of
+  /// the sample, at most about 2 √lists. Among rows, a list also looks at those that look at it.
+  int n_probes = 0;
+  std::int64_t recall_rows = 1000;  ///< ivf: queries that are also searched exactly, at least 1
   std::optional<std::uint64_t> seed = {};  ///< ivf: of the lists; drawn when absent
 };
 
@@ -41,18 +42,22 @@ struct Neighbors {
   Matrix<std::int32_t> indices;  ///< [M, k] nearest first
   /// [M, k] in double: as float, those of data far below or above 1 would vanish or overflow.
   Matrix<double> squared_distances;
-  double recall = 1.0;       ///< ivf: share of true neighbours that were found, of a sample
+  double recall = 1.0;  ///< ivf: share of true neighbours that were found, of recall_rows queries
+  int n_lists = 0;      ///< ivf: as chosen
+  int n_probes = 0;     ///< ivf: as chosen
+  std::uint64_t seed = 0;    ///< ivf
   bool interrupted = false;  ///< the observer ended the search: there are no neighbours
   Seconds seconds;
   Plan plan;
-  std::vector<Warning> warnings;
+  std::vector<Warning> warnings;  ///< "low_recall": below 0.9
 
   std::int64_t n_neighbors() const { return indices.cols(); }
 };
 
 /// The neighbours of every row among the others; a row is not its own neighbour, another row that
 /// is equal to it may be.
-///   exact: flops N² D (each pair once), never N x N in memory; memory as plan()
+///   exact: flops N² D at most (each pair once), never N x N in memory; memory as plan()
+///   ivf: about n_probes / n_lists of that, and 2 N n_lists D for the lists
 /// The bits do not depend on threads. The observer is told about how many per cent are done
 /// (Progress::iteration, phase "neighbors"); when it ends the search the matrices are empty.
 /// Far outliers cost only their own time, and rows near each other in few dimensions are found

@@ -4,8 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/cpu/neighbors_distance.hpp"
 #include "kernels/cpu/neighbors_products.hpp"
-#include "kernels/neighbors_distance.hpp"
 
 namespace culatent::neighbors {
 namespace {
@@ -158,9 +158,9 @@ Candidates::Candidates(const Screen& queries, const Screen& rows, std::span<cons
   }
 }
 
-// Half as many more: lists are cut back to the nearest k when they are full, and what the bounds
-// leave in doubt then should fit.
-std::int64_t Candidates::capacity(std::int64_t k) { return k + std::max<std::int64_t>(k / 2, 32); }
+// As many more: lists are cut back to the nearest k when they are full, and what the bounds leave
+// in doubt then should fit.
+std::int64_t Candidates::capacity(std::int64_t k) { return k + std::max<std::int64_t>(k, 32); }
 
 std::int64_t Candidates::bytes(std::int64_t n_positions, std::int64_t n_groups, std::int64_t k) {
   constexpr std::int64_t kNumber = sizeof(float);
@@ -170,6 +170,7 @@ std::int64_t Candidates::bytes(std::int64_t n_positions, std::int64_t n_groups, 
 
 std::int32_t Candidates::own_row(std::int64_t query) const {
   const std::int32_t number = queries_.order[index(query)];
+  if (&queries_ == &rows_) return number;
   return own_.empty() || number < 0 ? -1 : own_[index(number)];
 }
 
@@ -186,9 +187,9 @@ bool Candidates::take_limits(std::int64_t group, double apart, std::int32_t leas
   return true;
 }
 
-void Candidates::join(std::int64_t a, std::int64_t b, bool both, SearchWorker& w) {
+void Candidates::join(std::int64_t a, std::int64_t b, SearchWorker& w) {
   const double apart = group_separation(queries_, a, rows_, b);
-  const bool mutual = both && a != b;  // a group with itself has every pair twice
+  const bool mutual = &queries_ == &rows_ && a != b;  // a group with itself has every pair twice
   const bool for_a = take_limits(a, apart, rows_.groups[index(b)].least_row, w.limit_a);
   bool for_b = false;
   if (mutual) {
@@ -261,10 +262,19 @@ void Candidates::shrink(std::int64_t query, SearchWorker& w) {
 // The true distances of all candidates of a query, the nearest k first, in w.exact.
 void Candidates::measure(std::int64_t query, SearchWorker& w) const {
   const float* x = queries_.rows.row(queries_.order[index(query)]);
+  const std::int64_t d = rows_.n_features();
+  const std::int32_t count = counts_(0, query);
+  const auto row_of = [&](std::int32_t m) { return rows_.order[index(positions_(query, m))]; };
   w.exact.clear();
-  for (std::int32_t m = 0; m < counts_(0, query); ++m) {
-    const std::int32_t row = rows_.order[index(positions_(query, m))];
-    w.exact.push_back({squared_distance(x, rows_.rows.row(row), rows_.n_features()), row, m});
+  for (std::int32_t m = 0; m < count; ++m) {
+    if (m + 1 < count) {
+      // Rows lie anywhere: the next one is on its way while this one is measured.
+      constexpr std::int64_t kLine = 64 / sizeof(float);
+      const float* next = rows_.rows.row(row_of(m + 1));
+      for (std::int64_t j = 0; j < d; j += kLine) __builtin_prefetch(next + j);
+    }
+    const std::int32_t row = row_of(m);
+    w.exact.push_back({cpu_distance::squared_distance(x, rows_.rows.row(row), d), row, m});
   }
   std::nth_element(w.exact.begin(), w.exact.begin() + (k_ - 1), w.exact.end(), nearer);
 }
@@ -287,13 +297,12 @@ void Candidates::settle(std::int64_t query, SearchWorker& w) {
   if (kth.squared == 0.0) worst_(0, query) = kth.row;
 }
 
-bool Candidates::finish(std::int64_t a, SearchWorker& w, MatrixView<std::int32_t> indices,
+void Candidates::finish(std::int64_t a, SearchWorker& w, MatrixView<std::int32_t> indices,
                         MatrixView<double> squared_distances) {
   for (std::int64_t p = queries_.first(a); p < queries_.first(a) + queries_.size(a); ++p) {
     const std::int32_t query = queries_.order[index(p)];
     if (query < 0) continue;
     shrink(p, w);
-    if (counts_(0, p) < k_) return false;
     measure(p, w);
     std::sort(w.exact.begin(), w.exact.begin() + k_, nearer);
     for (std::int64_t m = 0; m < k_; ++m) {
@@ -301,7 +310,6 @@ bool Candidates::finish(std::int64_t a, SearchWorker& w, MatrixView<std::int32_t
       squared_distances(query, m) = w.exact[index(m)].squared;
     }
   }
-  return true;
 }
 
 }  // namespace culatent::neighbors

@@ -66,7 +66,8 @@ TEST(NeighborsInput, RefusesOptionsThatMakeNoSense) {
   expect_error<invalid_argument>(rows.view(), {.n_neighbors = -3}, "n_neighbors is -3");
   expect_error<invalid_argument>(rows.view(), {.n_neighbors = 2, .n_lists = -1}, "n_lists");
   expect_error<invalid_argument>(rows.view(), {.n_neighbors = 2, .n_probes = -1}, "n_probes");
-  expect_error<invalid_argument>(rows.view(), {.n_neighbors = 2, .recall_rows = -1}, "recall_rows");
+  expect_error<invalid_argument>(rows.view(), {.n_neighbors = 2, .recall_rows = 0},
+                                 "recall_rows is 0");
 }
 
 TEST(NeighborsInput, RefusesQueriesOfAnotherWidth) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "host/parallel.hpp"
+#include "kernels/cpu/neighbors_distance.hpp"
 #include "kernels/neighbors.hpp"
 #include "kernels/neighbors_distance.hpp"
 #include "tests/core/neighbors_case.hpp"
@@ -125,6 +126,7 @@ TEST(NeighborsDistance, IsTheSumOfSquaredDifferences) {
     const Real error = std::abs(static_cast<Real>(found) - sum);
     EXPECT_LE(error, (static_cast<Real>(d) / 8 + 6) * 0x1p-53L * sum);
     EXPECT_EQ(found, neighbors::squared_distance(&rows(1, 0), &rows(0, 0), d));
+    EXPECT_EQ(found, neighbors::cpu_distance::squared_distance(&rows(0, 0), &rows(1, 0), d));
   }
 }
 
@@ -136,6 +138,7 @@ TEST(NeighborsDistance, HasOneOrderOfSums) {
   a[1] = 9.0f;     // 81 and 49 join before they meet 2^60: 130 is more than half of it
   a[5] = 7.0f;
   EXPECT_EQ(neighbors::squared_distance(a, b, 10), 0x1p60 + 0x1p8);
+  EXPECT_EQ(neighbors::cpu_distance::squared_distance(a, b, 10), 0x1p60 + 0x1p8);
 }
 
 }  // namespace
