@@ -238,7 +238,8 @@ std::int64_t principal_components_bytes(int n_workers, std::int64_t n_features,
   const std::int64_t small = checked_product(n_features, columns);
   const std::int64_t worker =
       checked_product(in_place ? 0 : kBlockRows, n_features * std::int64_t{sizeof(T)}) +
-      kNumber * (checked_product(kPanelRows, n_features + columns) + small);
+      // Rows, what Eigen packs of them for a product, and their scores.
+      kNumber * (checked_product(kPanelRows, 2 * n_features + columns) + small);
   // Basis, product, vectors, their images and the reflections of a factorisation.
   return checked_product(n_workers, worker) + ExactSums::bytes(small) +
          kNumber * (8 * small + checked_product(n_features, n_components + 8));

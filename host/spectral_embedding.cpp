@@ -243,8 +243,8 @@ std::int64_t spectral_embedding_bytes(std::int64_t n_rows, std::int64_t n_compon
   if (is_small(n_rows, n_components)) {
     return kNumber * checked_product(n_rows, 5 * n_rows + n_components + 8);
   }
-  // Block, image, reflections and what a turn of them needs; the walk's vectors; the result.
-  return kNumber * checked_product(n_rows, 4 * n_columns(n_components) + n_components + 4);
+  // Block, image, reflections or what a turn of them needs; the walk's vectors; the result.
+  return kNumber * checked_product(n_rows, 3 * n_columns(n_components) + n_components + 4);
 }
 
 }  // namespace culatent

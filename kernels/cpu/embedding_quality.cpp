@@ -259,7 +259,9 @@ TileScratch::TileScratch(std::int64_t n_features, std::int64_t k)
 std::int64_t TileScratch::bytes(std::int64_t n_features, std::int64_t k) {
   const std::int64_t tile = tile_rows(n_features, k), block = block_rows(n_features);
   constexpr std::int64_t kNumber = sizeof(double);
-  return kNumber * (checked_product(n_features, tile + kLanes) +
+  constexpr std::int64_t kItself = 1024;  // with what aligning its parts takes
+  return kItself +
+         kNumber * (checked_product(n_features, tile + kLanes) +
                     block * (std::min(kSlab, n_features) + tile) + checked_product(5 * k, tile)) +
          checked_product(n_features, block * static_cast<std::int64_t>(sizeof(float)));
 }
