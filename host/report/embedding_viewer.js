@@ -166,43 +166,55 @@
     return q === 3 && n <= 30000 ? order.slice().sort((a, b) => depth[b] - depth[a]) : order;
   }
 
-  function text(words, x, y, colour) {
-    pen.font = '700 15px system-ui, sans-serif';
-    pen.textAlign = 'center';
-    pen.textBaseline = 'middle';
-    pen.lineWidth = 4;
-    pen.lineJoin = 'round';
-    pen.strokeStyle = colours.paper;
-    pen.strokeText(words, x, y);
-    pen.fillStyle = colour;
-    pen.fillText(words, x, y);
+  function number(words, x, y) {
+    brush.setTransform(ratio, 0, 0, ratio, 0, 0);
+    brush.font = '700 15px system-ui, sans-serif';
+    brush.textAlign = 'center';
+    brush.textBaseline = 'middle';
+    brush.lineWidth = 4;
+    brush.lineJoin = 'round';
+    brush.strokeStyle = colours.paper;
+    brush.strokeText(words, x, y);
+    brush.fillStyle = colours.ink;
+    brush.fillText(words, x, y);
   }
 
-  function draw() {
+  // The rows on a canvas of their own: the pointer that moves over 100,000 draws a ring, not them.
+  const layer = document.createElement('canvas'), brush = layer.getContext('2d');
+  let stale = true;
+
+  function drawRows() {
     project();
-    pen.setTransform(1, 0, 0, 1, 0, 0);
-    pen.clearRect(0, 0, canvas.width, canvas.height);
+    layer.width = canvas.width;
+    layer.height = canvas.height;
     const r = radius();
     for (const i of drawingOrder()) {
       if (hidden[group[i]]) continue;
       const x = px[i] * ratio, y = py[i] * ratio;
-      if (x < -9 || y < -9 || x > canvas.width + 9 || y > canvas.height + 9) continue;
+      if (x < -9 || y < -9 || x > layer.width + 9 || y > layer.height + 9) continue;
       const point = sprite(group[i], r);
-      pen.globalAlpha = q === 3 ? 0.75 - 0.3 * Math.max(-1, Math.min(1, depth[i])) : 0.72;
-      pen.drawImage(point, x - point.width / 2, y - point.height / 2);
+      brush.globalAlpha = q === 3 ? 0.75 - 0.3 * Math.max(-1, Math.min(1, depth[i])) : 0.72;
+      brush.drawImage(point, x - point.width / 2, y - point.height / 2);
     }
-    pen.globalAlpha = 1;
-    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+    brush.globalAlpha = 1;
     anchors.forEach((i, g) => {
       if (hidden[g]) return;
-      const x = q === 1 && lanes > 1 ? 12 : px[i];
-      const y = q === 1 && lanes > 1 ? height / 2 + (height / 2 - 28) * ((2 * g + 1) / lanes - 1)
-                                     : py[i];
-      text(String(labels[g]), x, y, colours.ink);
+      const lane = height / 2 + (height / 2 - 28) * ((2 * g + 1) / lanes - 1);
+      const aside = q === 1 && lanes > 1;
+      number(String(labels[g]), aside ? 12 : px[i], aside ? lane : py[i]);
     });
+    stale = false;
+  }
+
+  function draw() {
+    if (stale) drawRows();
+    pen.setTransform(1, 0, 0, 1, 0, 0);
+    pen.clearRect(0, 0, canvas.width, canvas.height);
+    pen.drawImage(layer, 0, 0);
     if (view.row >= 0) {
+      pen.setTransform(ratio, 0, 0, ratio, 0, 0);
       pen.beginPath();
-      pen.arc(px[view.row], py[view.row], r + 4, 0, 2 * Math.PI);
+      pen.arc(px[view.row], py[view.row], radius() + 4, 0, 2 * Math.PI);
       pen.lineWidth = 2;
       pen.strokeStyle = colours.ink;
       pen.stroke();
@@ -213,13 +225,17 @@
   }
 
   let asked = false;
-  function redraw() {
+  function soon() {
     if (asked) return;
     asked = true;
     requestAnimationFrame(() => {
       asked = false;
       draw();
     });
+  }
+  function redraw() {
+    stale = true;
+    soon();
   }
 
   // ---- who it is -------------------------------------------------------------------------------
@@ -305,7 +321,7 @@
   canvas.addEventListener('pointermove', (event) => {
     if (!held) {
       view.row = nearest(...at(event));
-      redraw();
+      soon();
       return;
     }
     const dx = event.clientX - held[0], dy = event.clientY - held[1];
@@ -317,7 +333,7 @@
   }
   canvas.addEventListener('pointerleave', () => {
     view.row = -1;
-    redraw();
+    soon();
   });
   canvas.addEventListener('dblclick', reset);
   canvas.addEventListener('keydown', (event) => {
@@ -376,6 +392,7 @@
       before = now;
       if (view.frame === last) playing = false;
       tell();
+      stale = true;
       draw();
       if (playing) requestAnimationFrame(step);
     };
