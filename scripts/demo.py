@@ -1,4 +1,4 @@
-"""What `./build.sh demo` shows: fits mixtures and a map with the culatent command and says what it found.
+"""What `./build.sh demo` shows: fits mixtures, draws a map, and says what the culatent command found.
 
 Usage: demo.py COMMAND. Needs the standard library alone; reads models (safetensors), rows and labels
 (.npy) as any program would.
