@@ -183,19 +183,44 @@
   const layer = document.createElement('canvas'), brush = layer.getContext('2d');
   let stale = true;
 
+  const opacity = (i) => (q === 3 ? 0.75 - 0.3 * Math.max(-1, Math.min(1, depth[i])) : 0.72);
+
+  function drawPoints(seen) {
+    const r = radius();
+    for (const i of seen) {
+      const point = sprite(group[i], r);
+      brush.globalAlpha = opacity(i);
+      brush.drawImage(point, px[i] * ratio - point.width / 2, py[i] * ratio - point.height / 2);
+    }
+  }
+
+  // So many that their shapes cannot be told: squares, mixed with what is there pixel by pixel.
+  function drawSpecks(seen) {
+    const rgb = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
+    const inks = [0, 1, 2, 3, 4, 5, 6, 7].map((k) => rgb(colours['s' + k]));
+    const image = brush.createImageData(layer.width, layer.height), to = image.data;
+    const paper = rgb(colours.paper), side = Math.max(1, Math.round(2 * radius() * ratio));
+    for (let k = 0; k < to.length; ++k) to[k] = k % 4 < 3 ? paper[k % 4] : 255;
+    for (const i of seen) {
+      const ink = inks[group[i] % 8], part = opacity(i);
+      const left = Math.round(px[i] * ratio - side / 2), top = Math.round(py[i] * ratio - side / 2);
+      for (let y = Math.max(0, top); y < Math.min(layer.height, top + side); ++y) {
+        for (let x = Math.max(0, left); x < Math.min(layer.width, left + side); ++x) {
+          const at = 4 * (y * layer.width + x);
+          for (let k = 0; k < 3; ++k) to[at + k] += part * (ink[k] - to[at + k]);
+        }
+      }
+    }
+    brush.putImageData(image, 0, 0);
+  }
+
   function drawRows() {
     project();
     layer.width = canvas.width;
     layer.height = canvas.height;
-    const r = radius();
-    for (const i of drawingOrder()) {
-      if (hidden[group[i]]) continue;
-      const x = px[i] * ratio, y = py[i] * ratio;
-      if (x < -9 || y < -9 || x > layer.width + 9 || y > layer.height + 9) continue;
-      const point = sprite(group[i], r);
-      brush.globalAlpha = q === 3 ? 0.75 - 0.3 * Math.max(-1, Math.min(1, depth[i])) : 0.72;
-      brush.drawImage(point, x - point.width / 2, y - point.height / 2);
-    }
+    const seen = drawingOrder().filter((i) => !hidden[group[i]] && px[i] > -9 && py[i] > -9 &&
+                                              px[i] < width + 9 && py[i] < height + 9);
+    if (seen.length > 20000) drawSpecks(seen); else drawPoints(seen);
     brush.globalAlpha = 1;
     anchors.forEach((i, g) => {
       if (hidden[g]) return;

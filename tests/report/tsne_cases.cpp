@@ -80,7 +80,7 @@ std::vector<TsneCase> all_embeddings() {
   out.push_back(planted_embedding("tsne_one", 900, 1, 4));
   out.push_back(planted_embedding("tsne_three", 1200, 3, 7, 4));
   out.push_back(planted_embedding("tsne_play", 600, 2, 5, 20));
-  out.push_back(planted_embedding("tsne_part", 60000, 2, 1, 0, 3));
+  out.push_back(planted_embedding("tsne_part", 66000, 2, 1, 0, 3));
   out.push_back(planted_embedding("tsne_many", 4000, 2, 60));
   TsneCase point = planted_embedding("tsne_point", 40, 2, 1);
   for (std::int64_t i = 0; i < point.input.sample.size(); ++i) point.input.sample.data()[i] = 3.0;

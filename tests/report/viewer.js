@@ -5,8 +5,6 @@
   const live = map.querySelector('.live'), canvas = map.querySelector('canvas');
   const tip = map.querySelector('.tip');
   const result = {};
-  // A browser without a screen draws when it likes.
-  window.requestAnimationFrame = (draw) => setTimeout(() => draw(performance.now()), 15);
   const wait = () => new Promise((done) => setTimeout(done, 80));
   const middle = (dx = 0, dy = 0) => {
     const box = canvas.getBoundingClientRect();
@@ -43,9 +41,9 @@
     const pen = copy.getContext('2d', {willReadFrequently: true});
     pen.drawImage(canvas, 0, 0);
     const all = pen.getImageData(0, 0, copy.width, copy.height).data;
-    let count = 0;
-    for (let i = 3; i < all.length; i += 4) count += all[i] > 0;
-    return count;
+    // The corner is paper: at zoom 1 no row comes so near to the edge.
+    const words = new Uint32Array(all.buffer);
+    return words.reduce((count, word) => count + (word !== words[0]), 0);
   };
 
   await wait();
