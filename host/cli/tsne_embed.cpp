@@ -70,7 +70,8 @@ Loaded load(EmbedOptions& options, const CLI::App& app) {
   const std::int64_t n = loaded.data.rows();
   if (!options.labels.empty()) loaded.labels = read_row_labels(options.labels, n);
   if (!options.has_init_file()) return loaded;
-  loaded.start = read_embedding(options.init, limit);
+  loaded.start = read_embedding(
+      options.init, limit_after(limit, loaded.held_bytes(), "what is held of the files"));
   const std::int64_t q = loaded.start.cols();
   if (app.count("--dimensions") == 0 && q >= 1 && q <= 3) options.dimensions = q;
   if (loaded.start.rows() != n || q != options.dimensions) {
