@@ -83,7 +83,7 @@ td .pm{color:var(--muted)}
 pre{background:var(--panel);padding:.9rem 1.1rem;overflow-x:auto;font:.85rem/1.5 var(--mono);white-space:pre-wrap;overflow-wrap:anywhere}
 code{font-family:var(--mono);font-size:.92em}
 details{margin:1rem 0}summary{cursor:pointer;color:var(--muted);font-size:.9rem}
-.stage{position:relative;border:1px solid var(--rule);overflow:hidden}
+.stage,.player{max-width:976px}.stage{position:relative;border:1px solid var(--rule);overflow:hidden}
 .stage canvas{display:block;width:100%;cursor:grab;touch-action:pan-y pinch-zoom}
 .stage canvas:active{cursor:grabbing}.stage canvas:focus-visible{outline:2px solid var(--s0);outline-offset:-2px}
 .tip{position:absolute;pointer-events:none;background:var(--ink);color:var(--paper);font-size:.8rem;line-height:1.3;padding:.25rem .5rem;border-radius:3px;white-space:nowrap;font-variant-numeric:tabular-nums}
