@@ -179,10 +179,13 @@ cudaError_t device_status();
 void fail_for_good(cudaError_t error);
 int current_device();
 cudaError_t push(cudaStream_t stream, std::function<void()> work);
+/// The same for a kernel, which a stream that captures keeps, and a test may have fail.
+cudaError_t push_kernel(cudaStream_t stream, std::function<void()> work);
 cudaError_t synchronize(cudaStream_t stream);
 void synchronize_device();
 void drop_pending_work();
 bool planned_failure(std::uint64_t& countdown);
+bool planned_launch_failure();
 bool allocation_must_fail();
 void reset_memory_plans();
 

@@ -1,37 +1,7 @@
+#include "streams.hpp"
+
 #include <algorithm>
-#include <chrono>
-#include <deque>
 #include <memory>
-
-#include "internal.hpp"
-
-namespace {
-
-using Clock = std::chrono::steady_clock;
-
-/// One cudaEventRecord: it lives as long as an event or a waiting stream needs it.
-struct Record {
-  CUstream_st* stream;
-  bool done = false;
-  Clock::time_point when{};
-};
-
-struct Work {
-  std::function<void()> run;
-  std::shared_ptr<Record> wait;  ///< what must be done before
-};
-
-}  // namespace
-
-struct CUstream_st {
-  bool blocking = true;  ///< ordered with the null stream
-  std::deque<Work> queue;
-};
-
-struct CUevent_st {
-  bool timed = true;
-  std::shared_ptr<Record> latest;
-};
 
 namespace simt {
 namespace detail {
@@ -42,13 +12,6 @@ CUstream_st null_stream;
 [[gnu::init_priority(200)]] std::vector<CUevent_st*> events;
 [[gnu::init_priority(200)]] std::mt19937_64 interleaving{7};  // of streams that nothing orders
 
-// cudaStreamLegacy is 1; a handle that was destroyed or never made gives null.
-CUstream_st* stream_of(cudaStream_t handle) {
-  if (handle == nullptr || reinterpret_cast<std::uintptr_t>(handle) == 1) return &null_stream;
-  if (std::find(streams.begin(), streams.end(), handle) != streams.end()) return handle;
-  report("bad-handle", "%p is no stream, or one that was destroyed", static_cast<void*>(handle));
-  return nullptr;
-}
 bool is_event(cudaEvent_t handle) {
   if (std::find(events.begin(), events.end(), handle) != events.end()) return true;
   report("bad-handle", "%p is no event, or one that was destroyed", static_cast<void*>(handle));
@@ -85,7 +48,24 @@ void drain_where(Chosen chosen) {
   }
 }
 
+// What may not be asked for while a stream captures.
+cudaError_t capture_status(CUstream_st* stream) {
+  if (stream->capture) {
+    stream->spoiled = true;
+    return cudaErrorStreamCaptureUnsupported;
+  }
+  if (stream != &null_stream) return cudaSuccess;
+  for (CUstream_st* other : streams) {
+    if (!other->capture || !other->blocking) continue;
+    other->spoiled = true;
+    return cudaErrorStreamCaptureImplicit;
+  }
+  return cudaSuccess;
+}
+
 cudaError_t push(CUstream_st* stream, Work work) {
+  const cudaError_t status = capture_status(stream);
+  if (status != cudaSuccess) return status;
   // The null stream and the blocking streams wait for each other.
   if (stream == &null_stream) {
     drain_where([](const CUstream_st& other) { return other.blocking; });
@@ -107,15 +87,35 @@ cudaError_t create(cudaStream_t* stream, unsigned flags) {
 
 }  // namespace
 
+CUstream_st* stream_of(cudaStream_t handle) {
+  if (handle == nullptr || reinterpret_cast<std::uintptr_t>(handle) == 1) return &null_stream;
+  if (std::find(streams.begin(), streams.end(), handle) != streams.end()) return handle;
+  report("bad-handle", "%p is no stream, or one that was destroyed", static_cast<void*>(handle));
+  return nullptr;
+}
+
 cudaError_t push(cudaStream_t handle, std::function<void()> work) {
   CUstream_st* stream = stream_of(handle);
   if (stream == nullptr) return cudaErrorInvalidResourceHandle;
   return push(stream, Work{std::move(work), nullptr});
 }
 
+cudaError_t push_kernel(cudaStream_t handle, std::function<void()> work) {
+  CUstream_st* stream = stream_of(handle);
+  if (stream == nullptr) return cudaErrorInvalidResourceHandle;
+  if (stream->capture) {
+    stream->capture->kernels.push_back(std::move(work));
+    return cudaSuccess;
+  }
+  if (planned_launch_failure()) return cudaErrorLaunchOutOfResources;
+  return push(stream, Work{std::move(work), nullptr});
+}
+
 cudaError_t synchronize(cudaStream_t handle) {
   CUstream_st* stream = stream_of(handle);
   if (stream == nullptr) return cudaErrorInvalidResourceHandle;
+  const cudaError_t status = capture_status(stream);
+  if (status != cudaSuccess) return status;
   if (stream == &null_stream) {
     drain_where([](const CUstream_st& other) { return other.blocking; });
   } else {
@@ -134,6 +134,8 @@ void drop_pending_work() {
       if (work.wait) work.wait->done = true;
     }
     stream->queue.clear();
+    stream->capture.reset();
+    stream->spoiled = false;
   }
   for (CUevent_st* event : events) {
     if (event->latest) event->latest->done = true;
@@ -150,7 +152,9 @@ void enqueue(cudaStream_t stream, std::function<void()> operation) {
   });
 }
 
-std::uint64_t live_handles() { return detail::streams.size() - 1 + detail::events.size(); }
+std::uint64_t live_handles() {
+  return detail::streams.size() - 1 + detail::events.size() + detail::live_graphs();
+}
 
 }  // namespace simt
 
