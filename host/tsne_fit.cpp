@@ -9,6 +9,9 @@
 #include "host/principal_components.hpp"
 #include "host/spectral_embedding.hpp"
 #include "host/tsne_engine.hpp"
+#ifdef CULATENT_HAS_CUDA
+#include "host/tsne_cuda.hpp"
+#endif
 
 namespace culatent::tsne {
 namespace {
@@ -39,7 +42,7 @@ int end_of_interval(int iteration, const Options& options) {
 template <class Engine>
 class Reporter {
  public:
-  Reporter(const Context& context, const Options& options, const Engine& engine, double start)
+  Reporter(const Context& context, const Options& options, Engine& engine, double start)
       : context_(context), options_(options), engine_(engine), start_(start), descent_(now()) {}
 
   bool tell(int iteration, double kl) {
@@ -64,7 +67,7 @@ class Reporter {
  private:
   const Context& context_;
   const Options& options_;
-  const Engine& engine_;
+  Engine& engine_;
   double start_, descent_;
   double last_ = std::numeric_limits<double>::quiet_NaN();
 };
@@ -135,12 +138,67 @@ std::int64_t start_bytes(const Options& options, const RowSource<float>& rows, i
   return bytes;
 }
 
+// What a CUDA device does not do yet.
+void check_device(const Context& context, const RowSource<float>& rows, const Options& options) {
+  if (context.cuda() == nullptr) return;
+  if (rows.space() == MemorySpace::device) {
+    throw invalid_argument("the rows are in device memory", "tsne",
+                           "copy them to the host, where neighbours are found");
+  }
+  if (options.repulsion == Repulsion::fft) {
+    throw invalid_argument("there is no grid on a CUDA device", "repulsion / --repulsion",
+                           "give exact or auto, or use a context on the CPU");
+  }
+}
+
+#ifdef CULATENT_HAS_CUDA
+void plan_device(const Context& context, std::int64_t n, std::int64_t k, const Options& options,
+                 Plan& plan) {
+  const ActiveDevice active(*context.cuda());
+  const std::int64_t n_affinities = k == n - 1 ? n * k : 2 * checked_product(n, k);
+  plan.device_bytes = CudaEngine::bytes(n, options.n_dimensions, n_affinities);
+  const std::int64_t available = context.cuda()->free_bytes();
+  if (plan.device_bytes <= available) return;
+  throw out_of_memory("the embedding takes " + std::to_string(plan.device_bytes) +
+                          " bytes of device memory, " + std::to_string(available) + " are free",
+                      context.options().memory_limit > 0 ? "--memory-limit" : context.device(),
+                      "give it more, use a lower perplexity, or compute on the CPU");
+}
+#endif
+
+// From the start to the end, on one backend.
+template <class Engine>
+void run(const Context& context, const Options& options, Engine& engine, double begin, Fit& fit) {
+  descend(context, options, engine, begin, fit);
+  add_warnings(engine, options, fit);
+  const MatrixView<const float> positions = engine.positions();
+  fit.embedding = Matrix<float>(positions.rows, positions.cols);
+  std::copy_n(positions.data, fit.embedding.size(), fit.embedding.data());
+}
+
+void run_on_backend(const Context& context, const CpuBackend& backend, const Options& options,
+                    const Prepared& prepared, Matrix<float> start, double begin, Fit& fit) {
+#ifdef CULATENT_HAS_CUDA
+  if (context.cuda() != nullptr) {
+    const ActiveDevice active(*context.cuda());
+    CudaEngine engine({*context.cuda(), backend.threads, backend.n_workers}, prepared,
+                      std::move(start));
+    run(context, options, engine, begin, fit);
+    return;
+  }
+#endif
+  CpuEngine engine(backend, prepared, std::move(start), fit.repulsion);
+  run(context, options, engine, begin, fit);
+}
+
 }  // namespace
 
 Plan plan(const Context& context, const RowSource<float>& rows, const Options& options) {
   check_options(options);
   check_rows(rows.rows(), rows.cols(), options);
+  check_device(context, rows, options);
   const std::int64_t n = rows.rows(), k = choose_neighbors(n, options);
+  const bool cuda = context.cuda() != nullptr;
   Plan plan = neighbors::plan(context, rows,
                               {.n_neighbors = static_cast<int>(k), .method = options.neighbors});
   const int workers = plan.n_workers;
@@ -149,7 +207,11 @@ Plan plan(const Context& context, const RowSource<float>& rows, const Options& o
   const std::int64_t making = affinities::graph_bytes(n, k) + checked_product(n * k, 4 + 8 + 4);
   const std::int64_t graph = 2 * checked_product(n * k, 8) + n * 8;
   const std::int64_t descent =
-      CpuEngine::bytes(n, options.n_dimensions, choose_repulsion(n, options), workers);
+      cuda ? checked_product(n, 2 * 4 * options.n_dimensions)  // positions, and a copy on the way
+           : CpuEngine::bytes(n, options.n_dimensions, choose_repulsion(n, options), workers);
+#ifdef CULATENT_HAS_CUDA
+  if (cuda) plan_device(context, n, k, options, plan);
+#endif
   plan.host_bytes = std::max(
       {plan.host_bytes, making, graph + start_bytes(options, rows, workers), graph + descent});
   const std::int64_t limit = context.options().memory_limit;
@@ -164,10 +226,6 @@ Plan plan(const Context& context, const RowSource<float>& rows, const Options& o
 
 Fit fit(const Context& context, const RowSource<float>& rows, const Options& options) {
   const double begin = now();
-  if (context.cuda() != nullptr) {
-    throw invalid_argument("t-SNE has no steps for a CUDA device", "device / --device",
-                           "use a context on the CPU");
-  }
   check_options(options);
   check_rows(rows.rows(), rows.cols(), options);
   check_rows(context, rows);
@@ -183,7 +241,7 @@ Fit fit(const Context& context, const RowSource<float>& rows, const Options& opt
   Fit fit;
   fit.plan = plan(context, rows, options);
   fit.seed = options.seed ? *options.seed : std::random_device{}();
-  fit.repulsion = choose_repulsion(n, options);
+  fit.repulsion = context.cuda() == nullptr ? choose_repulsion(n, options) : Repulsion::exact;
   const std::int64_t k = choose_neighbors(n, options);
   fit.affinities = k == n - 1 ? Affinities::dense : Affinities::sparse;
   const CpuBackend backend{context.threads(), fit.plan.n_workers};
@@ -203,12 +261,7 @@ Fit fit(const Context& context, const RowSource<float>& rows, const Options& opt
     return fit;
   }
   fit.seconds.init = now() - begin;
-  CpuEngine engine(backend, prepared, std::move(start), fit.repulsion);
-  descend(context, options, engine, begin, fit);
-  add_warnings(engine, options, fit);
-  fit.embedding = Matrix<float>(n, options.n_dimensions);
-  const MatrixView<const float> positions = engine.positions();
-  std::copy_n(positions.data, fit.embedding.size(), fit.embedding.data());
+  run_on_backend(context, backend, options, prepared, std::move(start), begin, fit);
   fit.seconds.total = now() - begin;
   fit.seconds.fit = fit.seconds.total - fit.seconds.init;
   return fit;

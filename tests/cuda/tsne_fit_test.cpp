@@ -1,0 +1,257 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "culatent/embedding_quality.hpp"
+#include "culatent/error.hpp"
+#include "culatent/tsne.hpp"
+#include "host/random.hpp"
+#include "host/tsne.hpp"
+#include "tests/cuda/cuda_test.hpp"
+
+// Whole descents on a device.
+namespace culatent::tsne {
+namespace {
+
+double normal(std::uint64_t seed, std::int64_t row, std::int64_t column) {
+  return random::normals(seed, random::Stream::positions, static_cast<std::uint64_t>(row),
+                         static_cast<std::uint32_t>(column))[0];
+}
+
+// Rows around as many centres as labels, row i with label i mod n_groups.
+Matrix<float> planted(std::int64_t n, std::int64_t d, std::int64_t n_groups) {
+  Matrix<float> rows(n, d);
+  for (std::int64_t i = 0; i < n; ++i) {
+    for (std::int64_t j = 0; j < d; ++j) {
+      rows(i, j) = static_cast<float>(4.0 * normal(1, i % n_groups, j) + normal(2, i, j));
+    }
+  }
+  return rows;
+}
+
+bool same_bits(const Matrix<float>& a, const Matrix<float>& b) {
+  return a.size() == b.size() && std::equal(a.data(), a.data() + a.size(), b.data());
+}
+
+class TsneFitOnDevice : public CudaTest {
+ protected:
+  static Context cuda(Observer observer = {}, std::int64_t memory_limit = 0) {
+    return Context({.n_threads = 2,
+                    .memory_limit = memory_limit,
+                    .observer = std::move(observer),
+                    .device = "cuda"});
+  }
+  static Options quick(int n_dimensions = 2) {
+    Options options;
+    options.n_dimensions = n_dimensions;
+    options.perplexity = {8.0};
+    options.affinities = Affinities::sparse;
+    options.exaggeration_iter = 60;
+    options.max_iter = 150;
+    options.seed = 1;
+    return options;
+  }
+};
+
+// The objective by its definition, in double.
+double objective(const AffinityRows& p, const std::vector<double>& y, std::int64_t q) {
+  const auto n = static_cast<std::int64_t>(y.size()) / q;
+  const auto square = [&](std::int64_t i, std::int64_t j) {
+    double sum = 1.0;
+    for (std::int64_t k = 0; k < q; ++k) {
+      sum += std::pow(
+          y[static_cast<std::size_t>(i * q + k)] - y[static_cast<std::size_t>(j * q + k)], 2);
+    }
+    return sum;
+  };
+  double z = 0.0, kl = 0.0;
+  for (std::int64_t i = 0; i < n; ++i) {
+    for (std::int64_t j = 0; j < n; ++j) z += i == j ? 0.0 : 1.0 / square(i, j);
+  }
+  for (std::int64_t i = 0; i < n; ++i) {
+    for (auto e = static_cast<std::size_t>(p.starts[static_cast<std::size_t>(i)]);
+         e < static_cast<std::size_t>(p.starts[static_cast<std::size_t>(i + 1)]); ++e) {
+      const auto value = static_cast<double>(p.values[e]);
+      kl += value * std::log(value * z * square(i, p.columns[e]));
+    }
+  }
+  return kl;
+}
+
+// One update is a step along the slope of the objective, by finite differences.
+TEST_F(TsneFitOnDevice, StepsDownTheSlopeOfTheDivergence) {
+  for (const int q : {1, 2, 3}) {
+    const std::int64_t n = 30;
+    const Matrix<float> rows = planted(n, 5, 3);
+    Options options = quick(q);
+    options.exaggeration_iter = 0;
+    options.max_iter = 1;
+    options.learning_rate = 10.0;
+    options.start = Matrix<float>(n, q);
+    std::vector<double> y;
+    for (std::int64_t at = 0; at < n * q; ++at) {
+      options.start.data()[at] = static_cast<float>(3.0 * normal(3, at, 0));
+      y.push_back(static_cast<double>(options.start.data()[at]));
+    }
+    const Context context = Context({.n_threads = 1});
+    const Prepared prepared =
+        prepare(context, {context.threads(), 1}, MatrixRows<float>(rows.view()), options,
+                choose_neighbors(n, options), 0);
+    std::vector<double> slope(y.size()), moved(y.size());
+    double norm = 0.0;
+    for (std::size_t at = 0; at < y.size(); ++at) {
+      constexpr double kStep = 1e-4;
+      const double here = y[at];
+      y[at] = here + kStep;
+      const double above = objective(prepared.view(), y, q);
+      y[at] = here - kStep;
+      slope[at] = (above - objective(prepared.view(), y, q)) / (2.0 * kStep);
+      y[at] = here;
+      norm += slope[at] * slope[at];
+    }
+    norm = std::sqrt(norm);
+    // The first step's gain is 0.8; then the mean is 0.
+    for (std::size_t at = 0; at < y.size(); ++at) moved[at] = y[at] - 10.0 * 0.8 * slope[at];
+    const Fit fit = tsne::fit(cuda(), rows.view(), options);
+    ASSERT_EQ(fit.n_iter, 1);
+    // Central differences are within h² of the slope, relative to a length of 1; the rest is float.
+    constexpr double kFloat = 64 * std::numeric_limits<float>::epsilon();
+    EXPECT_NEAR(fit.trace[0].gradient_norm, norm, (1e-6 + kFloat) * norm);
+    EXPECT_NEAR(fit.trace[0].kl, objective(prepared.view(), y, q), kFloat * fit.trace[0].kl);
+    double widest = 0.0, error = 0.0;
+    for (int k = 0; k < q; ++k) {
+      double mean = 0.0;
+      for (std::int64_t i = 0; i < n; ++i) {
+        mean += moved[static_cast<std::size_t>(i * q + k)] / static_cast<double>(n);
+      }
+      for (std::int64_t i = 0; i < n; ++i) {
+        const double expected = moved[static_cast<std::size_t>(i * q + k)] - mean;
+        widest = std::max(widest, std::abs(expected));
+        error = std::max(error, std::abs(static_cast<double>(fit.embedding(i, k)) - expected));
+      }
+    }
+    EXPECT_LT(error, 8.0 * (1e-6 + kFloat) * norm + kFloat * widest);
+    // And what is told of the end is of the end.
+    const std::vector<double> end(fit.embedding.data(),
+                                  fit.embedding.data() + fit.embedding.size());
+    EXPECT_NEAR(fit.kl, objective(prepared.view(), end, q), kFloat * fit.kl);
+  }
+}
+
+TEST_F(TsneFitOnDevice, FindsPlantedGroupsWithTheDivergenceOfTheCpu) {
+  for (const int q : {1, 2, 3}) {
+    const std::int64_t n = 150;
+    const Matrix<float> rows = planted(n, 8, 3);
+    std::vector<std::int64_t> labels;
+    for (std::int64_t i = 0; i < n; ++i) labels.push_back(i % 3);
+    const Context context = cuda();
+    // Steps small enough that so few points end where the objective is least.
+    Options options = quick(q);
+    options.learning_rate = static_cast<double>(n) / options.early_exaggeration;
+    options.max_iter = 300;
+    const Fit fit = tsne::fit(context, rows.view(), options);
+    EXPECT_EQ(fit.n_iter, 300);
+    EXPECT_EQ(fit.repulsion, Repulsion::exact);
+    EXPECT_TRUE(fit.exact_kl);
+    EXPECT_GT(embedding_quality::knn_accuracy(Context({.n_threads = 1}),
+                                              MatrixRows<float>(fit.embedding.view()), labels,
+                                              {.n_neighbors = 5}),
+              0.99);
+    const Fit cpu = tsne::fit(Context({.n_threads = 2}), rows.view(), options);
+    EXPECT_NEAR(fit.kl, cpu.kl, 0.02 * cpu.kl) << q;
+    EXPECT_LE(context.peak_device_bytes(), fit.plan.device_bytes);
+    EXPECT_GT(context.peak_device_bytes(), fit.plan.device_bytes / 2);
+  }
+}
+
+TEST_F(TsneFitOnDevice, HasTheSameBitsAgainAndForAnyInterval) {
+  const Matrix<float> rows = planted(120, 6, 3);
+  Options options = quick();
+  options.max_iter = 80;
+  const Fit first = tsne::fit(cuda(), rows.view(), options);
+  const Context context = cuda();
+  for (const int interval : {50, 7, 1000}) {
+    options.interval = interval;
+    const Fit fit = tsne::fit(context, rows.view(), options);
+    EXPECT_TRUE(same_bits(fit.embedding, first.embedding)) << interval;
+    EXPECT_EQ(fit.kl, first.kl);
+    ASSERT_EQ(fit.trace.size(), first.trace.size());
+    for (std::size_t t = 0; t < fit.trace.size(); ++t) {
+      EXPECT_EQ(fit.trace[t].gradient_norm, first.trace[t].gradient_norm) << t;
+    }
+  }
+}
+
+TEST_F(TsneFitOnDevice, TellsObserversWhatIsThereAndStopsWhenTold) {
+  const Matrix<float> rows = planted(60, 4, 2);
+  Options options = quick();
+  options.interval = 10;
+  Matrix<float> seen;
+  int told = 0;
+  options.snapshot = [&](const Snapshot& snapshot) {
+    seen = Matrix<float>(snapshot.embedding.rows, snapshot.embedding.cols);
+    std::copy_n(snapshot.embedding.data, seen.size(), seen.data());
+    ++told;
+    return snapshot.iteration < 30;
+  };
+  const Fit fit = tsne::fit(cuda(), rows.view(), options);
+  EXPECT_TRUE(fit.interrupted);
+  EXPECT_EQ(fit.n_iter, 30);
+  EXPECT_EQ(told, 4);
+  EXPECT_TRUE(same_bits(seen, fit.embedding));
+  options.snapshot = {};
+  const Fit stopped =
+      tsne::fit(cuda([](const Progress& progress) {
+                  return std::string(progress.phase) != "fit" || progress.iteration < 20;
+                }),
+                rows.view(), options);
+  EXPECT_TRUE(stopped.interrupted);
+  EXPECT_EQ(stopped.n_iter, 20);
+}
+
+TEST_F(TsneFitOnDevice, AGradientBeyondFloatIsADataError) {
+  Options options = quick();
+  options.early_exaggeration = 1e300;
+  EXPECT_THROW(tsne::fit(cuda(), planted(40, 4, 2).view(), options), data_error);
+}
+
+TEST_F(TsneFitOnDevice, SaysWhatTheDeviceHasNot) {
+  const Matrix<float> rows = planted(60, 4, 2);
+  const Context context = cuda();
+  Options grid = quick();
+  grid.repulsion = Repulsion::fft;
+  EXPECT_THROW(tsne::fit(context, rows.view(), grid), invalid_argument);
+  EXPECT_THROW(plan(context, MatrixRows<float>(rows.view()), grid), invalid_argument);
+  const DeviceArray<float> there = to_device(std::vector<float>(240, 1.0f));
+  const MatrixView<const float> on_device(there.data(), 60, 4, 4, MemorySpace::device);
+  EXPECT_THROW(tsne::fit(context, on_device, quick()), invalid_argument);
+  EXPECT_EQ(tsne::fit(context, rows.view(), quick()).n_iter, 150);
+}
+
+// The device's part of the limit, which the host's part is below: [tiles, N q] of floats.
+TEST_F(TsneFitOnDevice, AMemoryLimitIsHeldOrRefusedBeforeWork) {
+  const std::int64_t n = 5000;
+  const Matrix<float> rows = planted(n, 4, 3);
+  Options options = quick(3);
+  options.perplexity = {2.0};
+  options.init = Init::random;
+  const MatrixRows<float> source(rows.view());
+  const Plan free = plan(cuda(), source, options);
+  ASSERT_GT(free.device_bytes, 0);
+  EXPECT_NO_THROW(plan(cuda({}, std::max(free.device_bytes, free.host_bytes)), source, options));
+  EXPECT_THROW(plan(cuda({}, free.device_bytes - 1), source, options), out_of_memory);
+  bool called = false;
+  EXPECT_THROW(tsne::fit(cuda(
+                             [&](const Progress&) {
+                               called = true;
+                               return true;
+                             },
+                             free.device_bytes - 1),
+                         rows.view(), options),
+               out_of_memory);
+  EXPECT_FALSE(called);
+}
+
+}  // namespace
+}  // namespace culatent::tsne
