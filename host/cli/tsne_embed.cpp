@@ -134,7 +134,8 @@ void check_paths(const EmbedOptions& options) {
 }
 
 int fit_rows(EmbedOptions& options, const CLI::App& app) {
-  const std::string device = choose_device(options.machine, false, "tsne");
+  const std::string device =
+      choose_device(options.machine, options.repulsion != "fft", "tsne --repulsion fft");
   check_paths(options);
   const double start = seconds_since_start();
   Loaded loaded = load(options, app);

@@ -67,6 +67,19 @@ def test_kmeans_has_the_processors_bits(box):
         assert all(abs(a - b) <= 1e-6 * (1 + a) for a, b in zip(*far)), options
 
 
+def test_tsne_has_the_processors_divergence(box):
+    data(box, 300)
+    embed = ["embed", "tsne", "x.npy", "--seed", 1, "--max-iter", 120, "--perplexity", 10]
+    runs = [box.ok(*embed, "--output", f"{device}.npy", "--device", device)
+            for device in ("cpu", "cuda")]
+    assert runs[1]["device"] == "cuda:0" and runs[1]["options"]["repulsion"] == "auto"
+    assert runs[1]["memory"]["peak_device_bytes"] > 0
+    # Two descents from one start, which part by rounding.
+    near(runs[1]["objective"], runs[0]["objective"], 0.02 * runs[0]["objective"], "divergence")
+    score = ["score", "tsne", "x.npy", "--perplexity", 10, "--device", "cpu", "--embedding"]
+    near(box.ok(*score, "cuda.npy")["kl"], runs[1]["kl"], 1e-4 * runs[1]["kl"], "score")
+
+
 def test_bits_depend_on_neither_chunks_nor_threads(box):
     data(box, 3000)
     for name, options in (("a", []), ("b", ["--chunk-rows", 1024]), ("c", ["--threads", 1])):

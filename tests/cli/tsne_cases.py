@@ -304,8 +304,9 @@ def test_the_plan(box):
 
 def test_a_device_that_has_no_steps(box):
     blobs(box)
-    box.fails(5, *EMBED, "x.npy", "--output", "y.npy", "--device", "cuda")
-    run = box.ok(*EMBED, "x.npy", "--output", "y.npy", "--device", "auto", *QUICK)
+    grid = [*EMBED, "x.npy", "--output", "y.npy", "--repulsion", "fft"]
+    box.fails(5, *grid, "--device", "cuda")
+    run = box.ok(*grid, "--device", "auto", *QUICK)
     assert run["device"] == "cpu"
 
 
