@@ -112,8 +112,8 @@ TEST_F(TsneSteps, RepulsionIsTheSumOverPairsAroundSmallTiles) {
 
 TEST_F(TsneSteps, RepulsionIsTheSumOverPairsAroundLargeTiles) {
   for (const int q : {1, 2, 3}) expect_repulsion(Points(1025, q, 3.0), tiles_of(1025, 1024, 1024));
-  for (const std::int64_t n : {1, 2, 33, 1023, 1024, 2081}) {
-    if (n > 1) expect_repulsion(Points(n, 2, 3.0), tiles_of(n, 1024, 1024));
+  for (const std::int64_t n : {2, 33, 1023, 1024, 2081}) {
+    expect_repulsion(Points(n, 2, 3.0), tiles_of(n, 1024, 1024));
   }
 }
 
@@ -167,7 +167,7 @@ struct Affinities {
 TEST_F(TsneSteps, AttractionIsTheSumOverTheRow) {
   for (const int q : {1, 2, 3}) {
     for (const std::int64_t degree : {1, 20, 90, 700}) {  // for each width of a row
-      for (const std::int64_t n : {2, 33, 70}) {
+      for (const std::int64_t n : {2, 70}) {
         SCOPED_TRACE(testing::Message() << q << " " << degree << " " << n);
         const Points points(n, q, 2.0);
         const Affinities p(n, degree);
@@ -309,7 +309,7 @@ class TsneMove : public TsneSteps {
 
 TEST_F(TsneMove, IsByTheRules) {
   for (const int q : {1, 2, 3}) {
-    for (const std::int64_t n : {1, 2, 255, 256, 257, 511, 512, 513, 1300}) expect_moves(n, q);
+    for (const std::int64_t n : {1, 2, 257, 512, 513, 1300}) expect_moves(n, q);
   }
 }
 
