@@ -20,6 +20,10 @@ inline constexpr int kOrder = 8;          ///< nodes that a point reaches in eac
 inline constexpr double kSpacing = 0.25;  ///< of the nodes, at most, while the grid is large enough
 inline constexpr int kLeastCells = 32;    ///< a small embedding has a finer grid, of so many cells
 
+/// Nodes between the farthest points and where the potential turns back: the transform of the
+/// spline divided out twice makes the kink there ring, by a factor 0.54 less a node.
+inline constexpr std::int64_t kMargin = 12;
+
 /// Values w and derivatives d, at the nodes 0 … 7 about a point at 0 ≤ u < 1, of the B-spline of
 /// order 8. V is a number or a vector.
 template <class V>

@@ -17,10 +17,6 @@ using Vec = Simd<double>::Vec;
 
 constexpr int kLanes = Simd<double>::kLanes;
 
-// Nodes between the farthest points and where the potential turns back: the transform of the spline
-// divided out twice makes the kink there ring, by a factor 0.54 less a node.
-constexpr std::int64_t kMargin = 12;
-
 // sinc(k / 2)^kOrder squared over the square of the sum of such squares over all k + 2 π m: the
 // transform of the spline, divided out twice, where aliases are accounted for.
 std::vector<double> spline_factors(std::int64_t size) {
