@@ -219,7 +219,7 @@ bool SearchProgress::tell(double share) const {
   progress.iteration = static_cast<int>(100.0 * done);
   progress.max_iter = 100;
   progress.seconds = seconds();
-  progress.change = std::numeric_limits<double>::quiet_NaN();
+  progress.objective = progress.change = std::numeric_limits<double>::quiet_NaN();
   progress.eta_seconds = done > 0.0 ? progress.seconds * (1.0 / done - 1.0) : 0.0;
   return context_.options().observer(progress);
 }

@@ -2,19 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <string>
 
 #include "culatent/error.hpp"
 
 namespace culatent::tsne {
 namespace {
-
-std::string text(double value) {
-  std::string words = std::to_string(value);
-  words.erase(words.find_last_not_of('0') + 1);
-  if (words.back() == '.') words.pop_back();
-  return words;
-}
 
 [[noreturn]] void refuse(const std::string& what, const char* option, const std::string& remedy) {
   throw invalid_argument(what, option, remedy);
@@ -26,6 +20,12 @@ void check_positive(double value, const char* what, const char* option) {
 }
 
 }  // namespace
+
+std::string number_text(double value) {
+  char words[32];
+  std::snprintf(words, sizeof(words), "%.6g", value);
+  return words;
+}
 
 void check_options(const Options& options) {
   if (options.n_dimensions < 1 || options.n_dimensions > 3) {
@@ -39,7 +39,7 @@ void check_options(const Options& options) {
   }
   for (const double perplexity : options.perplexity) {
     if (options.sigma || (perplexity > 1.0 && std::isfinite(perplexity))) continue;
-    refuse("a perplexity of " + text(perplexity), "perplexity / --perplexity",
+    refuse("a perplexity of " + number_text(perplexity), "perplexity / --perplexity",
            "it is a number of neighbours: give more than 1, 30 is common");
   }
   check_positive(options.early_exaggeration, "the exaggeration",
@@ -49,7 +49,8 @@ void check_options(const Options& options) {
   }
   for (const double momentum : {options.early_momentum, options.momentum}) {
     if (momentum >= 0.0 && momentum < 1.0) continue;
-    refuse("a momentum of " + text(momentum), "momentum / --momentum", "give 0 ≤ momentum < 1");
+    refuse("a momentum of " + number_text(momentum), "momentum / --momentum",
+           "give 0 ≤ momentum < 1");
   }
   if (options.max_iter < 0 || options.exaggeration_iter < 0 || options.interval < 1) {
     refuse("a negative number of iterations, or an empty interval",
@@ -73,7 +74,7 @@ void check_rows(std::int64_t n_rows, std::int64_t n_features, const Options& opt
   const double largest = *std::max_element(options.perplexity.begin(), options.perplexity.end());
   if (largest >= static_cast<double>(n_rows - 1)) {
     throw data_error(
-        "a perplexity of " + text(largest) + " for " + std::to_string(n_rows) + " rows",
+        "a perplexity of " + number_text(largest) + " for " + std::to_string(n_rows) + " rows",
         "perplexity / --perplexity",
         "a row has " + std::to_string(n_rows - 1) + " neighbours: give less than that");
   }

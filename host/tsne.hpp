@@ -20,6 +20,9 @@ inline constexpr std::int64_t kExactDivergenceRows = 200'000;
 /// Rows up to which divergence() takes the affinities of all pairs.
 inline constexpr std::int64_t kDenseDivergenceRows = 2000;
 
+/// As people write it: 30, 0.5, 1e-07.
+std::string number_text(double value);
+
 /// Throws invalid_argument for options that no data could make right.
 void check_options(const Options& options);
 /// Throws data_error for rows that the options do not fit.

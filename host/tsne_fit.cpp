@@ -120,7 +120,7 @@ void add_warnings(const Engine& engine, const Options& options, Fit& fit) {
         {"interrupted", "the fit was stopped after " + std::to_string(fit.n_iter) + " iterations"});
   } else if (!fit.converged && options.max_iter > 0) {
     fit.warnings.push_back({"not_converged", "max_iter came first: the gradient is not below " +
-                                                 std::to_string(options.min_gradient) + " after " +
+                                                 number_text(options.min_gradient) + " after " +
                                                  std::to_string(fit.n_iter) + " iterations"});
   }
 }
