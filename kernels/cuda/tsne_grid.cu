@@ -102,7 +102,7 @@ std::int64_t DeviceGridRepulsion::bytes(const CudaBackend& backend, std::int64_t
 
 const Grid& DeviceGridRepulsion::grid() const { return arrays_->grid; }
 
-void DeviceGridRepulsion::set_grid(const CudaBackend& backend, const double (&low)[2],
+bool DeviceGridRepulsion::set_grid(const CudaBackend& backend, const double (&low)[2],
                                    const double (&high)[2]) {
   Arrays& a = *arrays_;
   CudaDevice& device = backend.device;
@@ -132,6 +132,7 @@ void DeviceGridRepulsion::set_grid(const CudaBackend& backend, const double (&lo
     const std::vector<float2> down = turns_of(a.grid.size[1]);
     turns.insert(turns.end(), down.begin(), down.end());
     a.turns.upload(turns.data(), a.turns.size());
+    a.densities.fill_zero();  // convolve() leaves them so
     view.densities = a.densities.data();
     view.potentials = a.potentials.data();
     view.spectrum = a.spectrum.data();
@@ -143,20 +144,21 @@ void DeviceGridRepulsion::set_grid(const CudaBackend& backend, const double (&lo
     const int bits = 62 - static_cast<int>(std::ceil(std::log2(static_cast<double>(a.n))));
     view.unit = std::ldexp(1.0f, bits);
   }
-  if (!same || a.grid.spacing != before.spacing) {
+  const bool other = !same || a.grid.spacing != before.spacing;
+  if (other) {
     std::vector<float> influence(static_cast<std::size_t>(a.influence.size()));
     fill_influence(a.grid, view.columns, influence.data());
     a.influence.upload(influence.data(), a.influence.size());
     view.inverse = static_cast<float>(1.0 / a.grid.spacing);
   }
   a.extent.fill_zero();
+  return other;
 }
 
 void DeviceGridRepulsion::repel(const CudaBackend& backend, const float* points, float* forces,
                                 double* partition) {
   Arrays& a = *arrays_;
   find_extent(backend, a.n, a.q, points, a.view, a.partial_extents.data(), a.extent.data());
-  a.densities.fill_zero();
   spread(backend, a.n, a.q, points, a.view, a.extent.data());
   convolve(backend, a.view, a.batch_rows, a.batch_columns);
   read(backend, a.n, a.q, points, a.view, a.extent.data(), a.grid.level, forces, a.partials.data(),

@@ -29,8 +29,9 @@ class DeviceGridRepulsion {
   static std::int64_t bytes(const CudaBackend& backend, std::int64_t n_points, int n_dimensions,
                             std::int64_t most_nodes);
 
-  /// A grid for points between low and high. Allocates and waits when it is another than before.
-  void set_grid(const CudaBackend& backend, const double (&low)[2], const double (&high)[2]);
+  /// A grid for points between low and high, wherever they lie. Allocates and waits when it is
+  /// another than before; true then: what repel() launches is another, too.
+  bool set_grid(const CudaBackend& backend, const double (&low)[2], const double (&high)[2]);
   const Grid& grid() const;
 
   /// forces_i = sum_j q_ij² (y_i − y_j) and *partition = the sum of q_ij over i ≠ j, of points

@@ -23,7 +23,7 @@ void find_extent(const CudaBackend& backend, std::int64_t n, int q, const float*
 void spread(const CudaBackend& backend, std::int64_t n, int q, const float* points,
             const DeviceGrid& grid, const DeviceExtent* extent);
 
-/// Densities become potentials.
+/// Densities become potentials, and are 0 again.
 void convolve(const CudaBackend& backend, const DeviceGrid& grid, int batch_rows,
               int batch_columns);
 
