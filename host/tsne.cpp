@@ -107,9 +107,10 @@ std::int64_t choose_neighbors(std::int64_t n_rows, const Options& options,
                                   n_rows);
 }
 
-Repulsion choose_repulsion(std::int64_t n_rows, const Options& options) {
+Repulsion choose_repulsion(std::int64_t n_rows, const Options& options, bool on_device) {
   if (options.repulsion != Repulsion::automatic) return options.repulsion;
-  return options.n_dimensions == 3 || n_rows <= kExactRows ? Repulsion::exact : Repulsion::fft;
+  const std::int64_t most = on_device ? kExactRowsOnDevice : kExactRows;
+  return options.n_dimensions == 3 || n_rows <= most ? Repulsion::exact : Repulsion::fft;
 }
 
 std::int64_t choose_most_nodes(std::int64_t n_rows) {

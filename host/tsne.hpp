@@ -15,6 +15,9 @@ namespace culatent::tsne {
 /// Rows up to which the exact repulsion is faster on the CPU: at 3000 rows it takes as long as the
 /// grid of an embedding of span 60 (2 threads).
 inline constexpr std::int64_t kExactRows = 3000;
+/// The same on a CUDA device: counted, not measured. All pairs of so many take 0.05 ms of an H200,
+/// as long as starting the kernels of the grid.
+inline constexpr std::int64_t kExactRowsOnDevice = 16'384;
 /// Rows up to which the divergence at the end is summed over all pairs: seconds on two threads.
 inline constexpr std::int64_t kExactDivergenceRows = 200'000;
 /// Rows up to which divergence() takes the affinities of all pairs.
@@ -33,7 +36,7 @@ void check_positions(MatrixView<const float> positions, std::int64_t n_rows, con
 /// Neighbours of a row; N − 1: all pairs.
 std::int64_t choose_neighbors(std::int64_t n_rows, const Options& options,
                               std::int64_t dense_rows = kDenseRows);
-Repulsion choose_repulsion(std::int64_t n_rows, const Options& options);
+Repulsion choose_repulsion(std::int64_t n_rows, const Options& options, bool on_device);
 /// Nodes of the grid in a dimension: embeddings of N rows are about √N / 2 wide, and keep spacing
 /// 1/4 up to four times that.
 std::int64_t choose_most_nodes(std::int64_t n_rows);

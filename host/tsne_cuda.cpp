@@ -9,6 +9,8 @@ namespace culatent::tsne {
 namespace {
 
 constexpr std::int64_t kMostNorms = 1024;  // that the device keeps
+// An embedding may grow so much within an interval before it is done again on a larger grid.
+constexpr double kGrowth = 1.25;
 
 std::int64_t count(const std::vector<float>& values) {
   return static_cast<std::int64_t>(values.size());
@@ -16,10 +18,11 @@ std::int64_t count(const std::vector<float>& values) {
 
 }  // namespace
 
-CudaEngine::CudaEngine(const CudaBackend& backend, const Prepared& prepared, Matrix<float> start)
+CudaEngine::CudaEngine(const CudaBackend& backend, const Prepared& prepared, Matrix<float> start,
+                       Repulsion repulsion)
     : backend_(backend),
       prepared_(prepared),
-      tiles_(RepulsionTiles::choose(start.rows())),
+      tiles_(RepulsionTiles::choose(repulsion == Repulsion::exact ? start.rows() : 0)),
       positions_(std::move(start)),
       starts_(backend.device, positions_.rows() + 1, "affinities"),
       columns_(backend.device, count(prepared.graph.values), "affinities"),
@@ -37,8 +40,7 @@ CudaEngine::CudaEngine(const CudaBackend& backend, const Prepared& prepared, Mat
       parts_(backend.device, kSumParts, "sums"),
       norms_(backend.device, kMostNorms, "norms"),
       partition_(backend.device, 1, "sums"),
-      move_(backend.device, 1, "a step"),
-      iteration_(backend.device) {
+      move_(backend.device, 1, "a step") {
   const AffinityRows p = prepared.view();
   starts_.upload(p.starts.data(), starts_.size());
   columns_.upload(p.columns.data(), columns_.size());
@@ -47,16 +49,50 @@ CudaEngine::CudaEngine(const CudaBackend& backend, const Prepared& prepared, Mat
   velocity_.fill_zero();
   const std::vector<float> ones(static_cast<std::size_t>(positions_.size()), 1.0f);
   gains_.upload(ones.data(), gains_.size());
+  iteration_.emplace(backend.device);
+  if (repulsion == Repulsion::fft) {
+    const std::int64_t n = positions_.rows();
+    grid_.emplace(backend_, n, static_cast<int>(positions_.cols()), choose_most_nodes(n));
+    saved_ = {backend.device, 3 * positions_.size(), "the state of an interval"};
+    GridUse use;
+    for (std::int64_t k = 0; k < positions_.cols(); ++k) {
+      use.low[k] = use.high[k] = positions_(0, k);
+      for (std::int64_t i = 0; i < n; ++i) {
+        use.low[k] = std::min(use.low[k], positions_(i, k));
+        use.high[k] = std::max(use.high[k], positions_(i, k));
+      }
+    }
+    set_grid(use, kGrowth);
+  }
   find_forces();
 }
 
-std::int64_t CudaEngine::bytes(std::int64_t n_rows, int n_dimensions, std::int64_t n_affinities) {
-  const RepulsionTiles tiles = RepulsionTiles::choose(n_rows);
+std::int64_t CudaEngine::bytes(const CudaBackend& backend, std::int64_t n_rows, int n_dimensions,
+                               std::int64_t n_affinities, Repulsion repulsion) {
+  const bool exact = repulsion == Repulsion::exact;
+  const RepulsionTiles tiles = RepulsionTiles::choose(exact ? n_rows : 0);
   const std::int64_t values = checked_product(n_rows, 4 * n_dimensions);
-  return 8 * (n_rows + 1) + checked_product(n_affinities, 8) +
-         checked_product(values, 5 + tiles.n_tiles()) +
-         8 * (tiles.n_pairs() + move_parts(n_rows, n_dimensions) + kSumParts + kMostNorms + 1) +
-         static_cast<std::int64_t>(sizeof(DeviceMove));
+  const std::int64_t descent =
+      8 * (n_rows + 1) + checked_product(n_affinities, 8) +
+      checked_product(values, 5 + tiles.n_tiles()) +
+      8 * (tiles.n_pairs() + move_parts(n_rows, n_dimensions) + kSumParts + kMostNorms + 1) +
+      static_cast<std::int64_t>(sizeof(DeviceMove));
+  if (exact) return descent;
+  return descent + 3 * values +
+         DeviceGridRepulsion::bytes(backend, n_rows, n_dimensions, choose_most_nodes(n_rows));
+}
+
+// For points of the extent in `use`, `growth` times as wide.
+void CudaEngine::set_grid(const GridUse& use, double growth) {
+  double low[2], high[2];
+  for (int k = 0; k < 2; ++k) {
+    const double width = static_cast<double>(use.high[k]) - static_cast<double>(use.low[k]);
+    low[k] = static_cast<double>(use.low[k]);
+    high[k] = low[k] + growth * width;
+  }
+  if (!grid_->set_grid(backend_, low, high)) return;
+  coarse_ = coarse_ || grid_->grid().coarse;
+  iteration_.emplace(backend_.device);
 }
 
 void CudaEngine::find_forces() {
@@ -64,15 +100,54 @@ void CudaEngine::find_forces() {
   attract(backend_,
           {starts_.data(), columns_.data(), values_.data(), positions_.rows(), values_.size()},
           points_.data(), q, attraction_.data());
-  repel(backend_, tiles_, points_.data(), q, {force_parts_.data(), pair_parts_.data()},
-        repulsion_.data(), partition_.data());
+  if (grid_) {
+    grid_->repel(backend_, points_.data(), repulsion_.data(), partition_.data());
+  } else {
+    repel(backend_, tiles_, points_.data(), q, {force_parts_.data(), pair_parts_.data()},
+          repulsion_.data(), partition_.data());
+  }
+}
+
+void CudaEngine::copy_state(bool back) {
+  const std::int64_t bytes = positions_.size() * static_cast<std::int64_t>(sizeof(float));
+  float* saved = saved_.data();
+  for (float* array : {points_.data(), velocity_.data(), gains_.data()}) {
+    if (back) {
+      backend_.device.copy(array, saved, bytes);
+    } else {
+      backend_.device.copy(saved, array, bytes);
+    }
+    saved += positions_.size();
+  }
 }
 
 void CudaEngine::advance(const Phase& phase, std::span<double> norms) {
+  stale_ = stale_ || !norms.empty();
+  if (!grid_) {
+    run(phase, norms);
+    return;
+  }
+  copy_state(false);
+  set_grid(grid_->use(backend_), kGrowth);
+  run(phase, norms);
+  for (GridUse use = grid_->use(backend_); use.overflow != 0; use = grid_->use(backend_)) {
+    copy_state(true);
+    // Where the points went on forces that were wrong says little: twice as wide as the grid was.
+    const Grid& grid = grid_->grid();
+    for (int k = 0; k < 2; ++k) {
+      const double width = grid.spacing * static_cast<double>(grid.nodes[k] - kOrder);
+      use.high[k] = use.low[k] + static_cast<float>(width);
+    }
+    set_grid(use, 2.0);
+    find_forces();
+    run(phase, norms);
+  }
+}
+
+void CudaEngine::run(const Phase& phase, std::span<double> norms) {
   const int q = static_cast<int>(positions_.cols());
   const DescentArrays arrays = {attraction_.data(), repulsion_.data(), points_.data(),
                                 velocity_.data(), gains_.data()};
-  stale_ = stale_ || !norms.empty();
   while (!norms.empty()) {
     const std::size_t n_moves = std::min(norms.size(), static_cast<std::size_t>(kMostNorms));
     const DeviceMove step = {static_cast<float>(phase.exaggeration),
@@ -80,7 +155,7 @@ void CudaEngine::advance(const Phase& phase, std::span<double> norms) {
                              static_cast<float>(phase.momentum), 0};
     move_.upload(&step, 1);
     for (std::size_t i = 0; i < n_moves; ++i) {
-      iteration_.run([&] {
+      iteration_->run([&] {
         move(backend_, move_.data(), partition_.data(), positions_.rows(), q, arrays,
              move_parts_.data(), norms_.data());
         find_forces();
@@ -104,14 +179,16 @@ double CudaEngine::gradient_norm(double exaggeration) const {
   return std::sqrt(sum_of_parts());
 }
 
-double CudaEngine::divergence(bool) const {
+double CudaEngine::divergence(bool all_pairs) {
   attraction_energy(
       backend_,
       {starts_.data(), columns_.data(), values_.data(), positions_.rows(), values_.size()},
       points_.data(), static_cast<int>(positions_.cols()), parts_.data());
-  double partition = 0.0;
-  partition_.download(&partition, 1);
-  return divergence_of(prepared_, sum_of_parts(), partition);
+  double z = 0.0;
+  partition_.download(&z, 1);
+  // Once a fit, and without memory for forces: on the host.
+  if (grid_ && all_pairs) z = partition({backend_.threads, backend_.n_workers}, positions());
+  return divergence_of(prepared_, sum_of_parts(), z);
 }
 
 MatrixView<const float> CudaEngine::positions() {

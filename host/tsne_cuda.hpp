@@ -1,37 +1,47 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "host/tsne_engine.hpp"
 #include "kernels/cuda/launch_graph.hpp"
 #include "kernels/cuda/tsne.hpp"
+#include "kernels/cuda/tsne_grid.hpp"
 
 namespace culatent::tsne {
 
-/// The descent on a CUDA device, with the repulsion of all pairs. Affinities and positions come
-/// from the host; nothing waits for the device within an interval.
+/// The descent on a CUDA device. Affinities and positions come from the host; nothing waits for the
+/// device within an interval.
+///
+/// A grid is made for an interval, larger than the embedding when that begins. Where the embedding
+/// outgrows it the interval is done again, from the same state, on a larger one.
 class CudaEngine {
  public:
   /// The device of `backend` is active, here and in every call.
-  CudaEngine(const CudaBackend& backend, const Prepared& prepared, Matrix<float> start);
+  CudaEngine(const CudaBackend& backend, const Prepared& prepared, Matrix<float> start,
+             Repulsion repulsion);
   /// Device memory. `n_affinities` at most.
-  static std::int64_t bytes(std::int64_t n_rows, int n_dimensions, std::int64_t n_affinities);
+  static std::int64_t bytes(const CudaBackend& backend, std::int64_t n_rows, int n_dimensions,
+                            std::int64_t n_affinities, Repulsion repulsion);
 
   /// These as of CpuEngine.
   void advance(const Phase& phase, std::span<double> norms);
   double gradient_norm(double exaggeration) const;
-  double divergence(bool all_pairs) const;
+  double divergence(bool all_pairs);
   MatrixView<const float> positions();  ///< the host's, until the next advance()
-  bool coarse() const { return false; }
+  bool coarse() const { return coarse_; }
 
  private:
   void find_forces();
+  void run(const Phase& phase, std::span<double> norms);
+  void set_grid(const GridUse& use, double growth);
+  void copy_state(bool back);
   double sum_of_parts() const;
 
   const CudaBackend backend_;
   const Prepared& prepared_;
-  const RepulsionTiles tiles_;
+  const RepulsionTiles tiles_;  // none with a grid
   Matrix<float> positions_;
   bool stale_ = false;  // positions_ are those of before
   DeviceArray<std::int64_t> starts_;
@@ -41,7 +51,10 @@ class CudaEngine {
   DeviceArray<float> force_parts_;
   DeviceArray<double> pair_parts_, move_parts_, parts_, norms_, partition_;
   DeviceArray<DeviceMove> move_;
-  LaunchGraph iteration_;  // move and forces
+  std::optional<DeviceGridRepulsion> grid_;
+  DeviceArray<float> saved_;              // points, velocities and gains of an interval's beginning
+  std::optional<LaunchGraph> iteration_;  // move and forces, on the grid at hand
+  bool coarse_ = false;
 };
 
 }  // namespace culatent::tsne

@@ -138,16 +138,19 @@ std::int64_t start_bytes(const Options& options, const RowSource<float>& rows, i
   return bytes;
 }
 
+// A quarter of the largest transforms, in double and in float.
+std::int64_t influence_bytes(std::int64_t n_rows, int n_dimensions) {
+  const auto size = [](std::int64_t nodes) { return (nodes + kMargin) * 5 / 2 + 32; };
+  const std::int64_t most = choose_most_nodes(n_rows);
+  return 3 * size(most) * size(n_dimensions == 1 ? kOrder + 1 : most) + 64 * size(most);
+}
+
 // What a CUDA device does not do yet.
-void check_device(const Context& context, const RowSource<float>& rows, const Options& options) {
+void check_device(const Context& context, const RowSource<float>& rows) {
   if (context.cuda() == nullptr) return;
   if (rows.space() == MemorySpace::device) {
     throw invalid_argument("the rows are in device memory", "tsne",
                            "copy them to the host, where neighbours are found");
-  }
-  if (options.repulsion == Repulsion::fft) {
-    throw invalid_argument("there is no grid on a CUDA device", "repulsion / --repulsion",
-                           "give exact or auto, or use a context on the CPU");
   }
 }
 
@@ -156,7 +159,9 @@ void plan_device(const Context& context, std::int64_t n, std::int64_t k, const O
                  Plan& plan) {
   const ActiveDevice active(*context.cuda());
   const std::int64_t n_affinities = k == n - 1 ? n * k : 2 * checked_product(n, k);
-  plan.device_bytes = CudaEngine::bytes(n, options.n_dimensions, n_affinities);
+  const CudaBackend backend{*context.cuda(), context.threads(), plan.n_workers};
+  plan.device_bytes = CudaEngine::bytes(backend, n, options.n_dimensions, n_affinities,
+                                        choose_repulsion(n, options, true));
   const std::int64_t available = context.cuda()->free_bytes();
   if (plan.device_bytes <= available) return;
   throw out_of_memory("the embedding takes " + std::to_string(plan.device_bytes) +
@@ -182,7 +187,7 @@ void run_on_backend(const Context& context, const CpuBackend& backend, const Opt
   if (context.cuda() != nullptr) {
     const ActiveDevice active(*context.cuda());
     CudaEngine engine({*context.cuda(), backend.threads, backend.n_workers}, prepared,
-                      std::move(start));
+                      std::move(start), fit.repulsion);
     run(context, options, engine, begin, fit);
     return;
   }
@@ -196,7 +201,7 @@ void run_on_backend(const Context& context, const CpuBackend& backend, const Opt
 Plan plan(const Context& context, const RowSource<float>& rows, const Options& options) {
   check_options(options);
   check_rows(rows.rows(), rows.cols(), options);
-  check_device(context, rows, options);
+  check_device(context, rows);
   const std::int64_t n = rows.rows(), k = choose_neighbors(n, options);
   const bool cuda = context.cuda() != nullptr;
   Plan plan = neighbors::plan(context, rows,
@@ -206,9 +211,13 @@ Plan plan(const Context& context, const RowSource<float>& rows, const Options& o
   // descent.
   const std::int64_t making = affinities::graph_bytes(n, k) + checked_product(n * k, 4 + 8 + 4);
   const std::int64_t graph = 2 * checked_product(n * k, 8) + n * 8;
-  const std::int64_t descent =
-      cuda ? checked_product(n, 2 * 4 * options.n_dimensions)  // positions, and a copy on the way
-           : CpuEngine::bytes(n, options.n_dimensions, choose_repulsion(n, options), workers);
+  const Repulsion repulsion = choose_repulsion(n, options, cuda);
+  std::int64_t descent = CpuEngine::bytes(n, options.n_dimensions, repulsion, workers);
+  if (cuda) {
+    descent = checked_product(n, 2 * 4 * options.n_dimensions);  // positions, a copy on the way
+    // The influence function is made by the host.
+    if (repulsion == Repulsion::fft) descent += influence_bytes(n, options.n_dimensions);
+  }
 #ifdef CULATENT_HAS_CUDA
   if (cuda) plan_device(context, n, k, options, plan);
 #endif
@@ -241,7 +250,7 @@ Fit fit(const Context& context, const RowSource<float>& rows, const Options& opt
   Fit fit;
   fit.plan = plan(context, rows, options);
   fit.seed = options.seed ? *options.seed : std::random_device{}();
-  fit.repulsion = context.cuda() == nullptr ? choose_repulsion(n, options) : Repulsion::exact;
+  fit.repulsion = choose_repulsion(n, options, context.cuda() != nullptr);
   const std::int64_t k = choose_neighbors(n, options);
   fit.affinities = k == n - 1 ? Affinities::dense : Affinities::sparse;
   const CpuBackend backend{context.threads(), fit.plan.n_workers};

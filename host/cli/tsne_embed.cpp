@@ -134,8 +134,7 @@ void check_paths(const EmbedOptions& options) {
 }
 
 int fit_rows(EmbedOptions& options, const CLI::App& app) {
-  const std::string device =
-      choose_device(options.machine, options.repulsion != "fft", "tsne --repulsion fft");
+  const std::string device = choose_device(options.machine, true, "tsne");
   check_paths(options);
   const double start = seconds_since_start();
   Loaded loaded = load(options, app);

@@ -15,11 +15,12 @@ class CudaDevice;
 
 /// What an observer is told after every pass over the rows.
 struct Progress {
-  const char* phase = "";    ///< "init" or "fit"
+  const char* phase = "";    ///< "init", "neighbors" or "fit"
   int restart = 0;           ///< 0 ≤ restart < n_init
   int iteration = 0;         ///< updates done in this restart
   int max_iter = 0;          ///< updates at most
-  double objective = 0.0;    ///< mixtures: mean log-likelihood; k-means: inertia
+  double objective = 0.0;    ///< mixtures: mean log-likelihood; k-means: inertia; t-SNE:
+                             ///< divergence; NaN where there is none yet
   double change = 0.0;       ///< objective minus the one before; NaN at the first
   double seconds = 0.0;      ///< since the fit began
   double eta_seconds = 0.0;  ///< until max_iter at the present pace: an upper bound
