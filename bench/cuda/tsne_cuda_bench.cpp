@@ -86,12 +86,32 @@ void measure_attraction(const Context& context, std::int64_t n, Results& results
   results.add(entry);
 }
 
+void measure_grid(const Context& context, std::int64_t n, Results& results) {
+  CudaDevice& device = *context.cuda();
+  const CudaBackend backend{device, context.threads(), context.n_threads()};
+  const Matrix<float> host = points_of(n);
+  DeviceArray<float> points(device, 2 * n, "points"), forces(device, 2 * n, "forces");
+  const DeviceArray<double> partition(device, 1, "sum");
+  points.upload(host.data(), host.size());
+  tsne::DeviceGridRepulsion grid(backend, n, 2, tsne::choose_most_nodes(n));
+  const auto [low, high] = std::minmax_element(host.data(), host.data() + host.size());
+  const double from[2] = {static_cast<double>(*low), static_cast<double>(*low)};
+  const double to[2] = {static_cast<double>(*high), static_cast<double>(*high)};
+  grid.set_grid(backend, from, to);
+  Entry entry{.name = "tsne.fft_repulsion", .workload = name_of(n)};
+  entry.seconds = median_seconds(device.stream(), 1.0, [&] {
+    grid.repel(backend, points.data(), forces.data(), partition.data());
+  });
+  results.add(entry);
+}
+
 // Of the engine, as fit() runs it between two looks at the objective, which it waits for.
-void measure_iteration(const Context& context, std::int64_t n, Results& results) {
+void measure_iteration(const Context& context, std::int64_t n, tsne::Repulsion repulsion,
+                       Results& results) {
   using Clock = std::chrono::steady_clock;
   const CudaBackend backend{*context.cuda(), context.threads(), context.n_threads()};
   const tsne::Prepared prepared = graph_of(n);
-  tsne::CudaEngine engine(backend, prepared, points_of(n));
+  tsne::CudaEngine engine(backend, prepared, points_of(n), repulsion);
   std::vector<double> norms(50), seconds;
   for (int i = 0; i < 6; ++i) {
     const auto start = Clock::now();
@@ -100,7 +120,7 @@ void measure_iteration(const Context& context, std::int64_t n, Results& results)
     if (i > 0) seconds.push_back(taken.count() / static_cast<double>(norms.size()));
   }
   std::nth_element(seconds.begin(), seconds.begin() + 2, seconds.end());
-  Entry entry{.name = "tsne.iteration", .workload = name_of(n)};
+  Entry entry{.name = "tsne.iteration", .workload = name_of(n) + ", " + tsne::name(repulsion)};
   entry.seconds = seconds[2];
   results.add(entry);
 }
@@ -115,11 +135,17 @@ void measure_all(const Arguments& arguments) {
   };
   for (const std::int64_t n : {10'000, 60'000}) {
     if (wanted("tsne.exact_repulsion", n)) measure_repulsion(context, n, results);
-    if (wanted("tsne.iteration", n)) measure_iteration(context, n, results);
+    if (wanted("tsne.fft_repulsion", n)) measure_grid(context, n, results);
+    for (const tsne::Repulsion repulsion : {tsne::Repulsion::exact, tsne::Repulsion::fft}) {
+      if (wanted("tsne.iteration", n)) measure_iteration(context, n, repulsion, results);
+    }
   }
   if (wanted("tsne.attraction", 60'000)) measure_attraction(context, 60'000, results);
-  if (!arguments.quick && wanted("tsne.attraction", 1'000'000)) {
-    measure_attraction(context, 1'000'000, results);
+  if (arguments.quick) return;
+  if (wanted("tsne.attraction", 1'000'000)) measure_attraction(context, 1'000'000, results);
+  if (wanted("tsne.fft_repulsion", 1'000'000)) measure_grid(context, 1'000'000, results);
+  if (wanted("tsne.iteration", 1'000'000)) {
+    measure_iteration(context, 1'000'000, tsne::Repulsion::fft, results);
   }
 }
 

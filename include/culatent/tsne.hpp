@@ -32,7 +32,7 @@ enum class Init {
 
 /// How the repulsion of all pairs is summed.
 enum class Repulsion {
-  automatic,  ///< exact where it is faster, in 3 dimensions and on a CUDA device; otherwise fft
+  automatic,  ///< exact where it is faster, and in 3 dimensions; otherwise fft
   exact,      ///< every pair: O(N²) an iteration
   /// Through a grid and Fourier transforms: O(N + G log G) an iteration, G the points of a grid of
   /// spacing 1/4 that covers the embedding. Forces within 1e-3 of the exact ones. 1 and 2
@@ -111,12 +111,11 @@ struct Fit {
 
 /// Embeds the rows. O(N² D) for exact neighbours, then max_iter iterations of
 /// O(affinities + repulsion).
-/// On a CUDA device the descent runs there, with exact repulsion; neighbours, affinities and the
-/// start are the host's, and so must the rows be. A seed then gives the same bits on any device of
-/// the same architecture.
-/// Throws invalid_argument (options; perplexity ≤ 1; fft on a CUDA device), data_error (perplexity
-/// ≥ N − 1, NaN, rows that are all equal, a start of another shape), out_of_memory (plan above the
-/// limit), io_error (rows), device_error.
+/// On a CUDA device the descent runs there; neighbours, affinities and the start are the host's,
+/// and so must the rows be. A seed then gives the same bits on any device of the same architecture,
+/// with fft for the same Options::interval. Throws invalid_argument (options; perplexity ≤ 1),
+/// data_error (perplexity ≥ N − 1, NaN, rows that are all equal, a start of another shape),
+/// out_of_memory (plan above the limit), io_error (rows), device_error.
 Fit fit(const Context& context, const RowSource<float>& rows, const Options& options = {});
 Fit fit(const Context& context, MatrixView<const float> rows, const Options& options = {});
 

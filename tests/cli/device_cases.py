@@ -78,6 +78,10 @@ def test_tsne_has_the_processors_divergence(box):
     near(runs[1]["objective"], runs[0]["objective"], 0.02 * runs[0]["objective"], "divergence")
     score = ["score", "tsne", "x.npy", "--perplexity", 10, "--device", "cpu", "--embedding"]
     near(box.ok(*score, "cuda.npy")["kl"], runs[1]["kl"], 1e-4 * runs[1]["kl"], "score")
+    grid = box.ok("embed", "tsne", "x.npy", "--seed", 1, "--max-iter", 3, "--perplexity", 10,
+                  "--output", "grid.npy", "--device", "cuda", "--repulsion", "fft")
+    assert grid["device"] == "cuda:0" and grid["repulsion"] == "fft"
+    near(box.ok(*score, "grid.npy")["kl"], grid["kl"], 1e-4 * grid["kl"], "score of a grid's")
 
 
 def test_bits_depend_on_neither_chunks_nor_threads(box):

@@ -302,14 +302,6 @@ def test_the_plan(box):
     assert run["memory"]["planned_bytes"] == plan["host_bytes"]
 
 
-def test_a_device_that_has_no_steps(box):
-    blobs(box)
-    grid = [*EMBED, "x.npy", "--output", "y.npy", "--repulsion", "fft"]
-    box.fails(5, *grid, "--device", "cuda")
-    run = box.ok(*grid, "--device", "auto", *QUICK)
-    assert run["device"] == "cpu"
-
-
 def test_progress(box):
     blobs(box)
     result = box.run(*EMBED, "x.npy", "--output", "y.npy", "--progress", "json", *QUICK)
