@@ -161,34 +161,40 @@ TEST_F(CudaFailures, KMeansThatFailsAnywhereLosesNothing) {
 
 TEST_F(CudaFailures, ADescentOfTsneThatFailsAnywhereLosesNothing) {
   const Context context({.device = "cuda"});
-  const auto run = [&] {
-    return tsne::fit(context, rows_.view(), {.perplexity = {5.0}, .max_iter = 2, .seed = 1});
-  };
-  const tsne::Fit whole = run();
-  expect_nothing_lost([&] { run(); });
-  EXPECT_EQ(run().kl, whole.kl) << "the context is not what it was";
+  for (const auto repulsion : {tsne::Repulsion::exact, tsne::Repulsion::fft}) {
+    const auto run = [&] {
+      return tsne::fit(context, rows_.view(),
+                       {.perplexity = {5.0}, .repulsion = repulsion, .max_iter = 2, .seed = 1});
+    };
+    const tsne::Fit whole = run();
+    expect_nothing_lost([&] { run(); });
+    EXPECT_EQ(run().kl, whole.kl) << "the context is not what it was";
+  }
 }
 
 TEST_F(CudaFailures, ADescentOfTsneHasTheSameBitsInAnyOrderOfThreads) {
   const Context context({.device = "cuda"});
   const simt::Options before = simt::options();
-  std::vector<tsne::Fit> fits;
-  for (const auto order : {simt::Order::kForward, simt::Order::kReverse, simt::Order::kRandom}) {
-    simt::options().order = order;
-    simt::options().random_blocks = order == simt::Order::kRandom;
-    // 300 rows are two tiles of pairs.
-    Matrix<float> rows(300, 3);
-    for (std::int64_t i = 0; i < rows.size(); ++i) {
-      rows.data()[i] = rows_.data()[i % rows_.size()] + static_cast<float>(i / rows_.size());
-    }
-    fits.push_back(
-        tsne::fit(context, rows.view(), {.perplexity = {5.0}, .max_iter = 6, .seed = 1}));
+  // 300 rows are two tiles of pairs.
+  Matrix<float> rows(300, 3);
+  for (std::int64_t i = 0; i < rows.size(); ++i) {
+    rows.data()[i] = rows_.data()[i % rows_.size()] + static_cast<float>(i / rows_.size());
   }
-  simt::options() = before;
-  for (const tsne::Fit& fit : fits) {
-    EXPECT_EQ(fit.kl, fits[0].kl);
-    for (std::int64_t i = 0; i < fit.embedding.size(); ++i) {
-      ASSERT_EQ(fit.embedding.data()[i], fits[0].embedding.data()[i]) << i;
+  for (const auto repulsion : {tsne::Repulsion::exact, tsne::Repulsion::fft}) {
+    std::vector<tsne::Fit> fits;
+    for (const auto order : {simt::Order::kForward, simt::Order::kReverse, simt::Order::kRandom}) {
+      simt::options().order = order;
+      simt::options().random_blocks = order == simt::Order::kRandom;
+      fits.push_back(
+          tsne::fit(context, rows.view(),
+                    {.perplexity = {5.0}, .repulsion = repulsion, .max_iter = 6, .seed = 1}));
+    }
+    simt::options() = before;
+    for (const tsne::Fit& fit : fits) {
+      EXPECT_EQ(fit.kl, fits[0].kl);
+      for (std::int64_t i = 0; i < fit.embedding.size(); ++i) {
+        ASSERT_EQ(fit.embedding.data()[i], fits[0].embedding.data()[i]) << i;
+      }
     }
   }
 }
