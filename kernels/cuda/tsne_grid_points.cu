@@ -114,7 +114,8 @@ __global__ void __launch_bounds__(kGridThreads)
       grid.densities + static_cast<std::int64_t>(s.node[1] + lane) * grid.nodes[0] + s.node[0];
 #pragma unroll
   for (int k = 0; k < kOrder; ++k) {
-    atomicAdd(to + k, static_cast<Density>(row * s.values[0][k]));
+    const auto part = static_cast<Density>(row * s.values[0][k]);
+    atomicAdd(to + k, part);
   }
 }
 
