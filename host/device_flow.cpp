@@ -1,8 +1,11 @@
 #include "host/device_flow.hpp"
 
 #include <algorithm>
+#include <string>
 
+#include "culatent/error.hpp"
 #include "kernels/backend.hpp"
+#include "kernels/cuda/cuda_device.hpp"
 
 namespace culatent {
 namespace {
@@ -102,5 +105,14 @@ class Flows {
 }  // namespace
 
 std::vector<DeviceFlow> device_flows(const FlowNeeds& needs) { return Flows(needs).all(); }
+
+void check_device_bytes(const Context& context, std::int64_t bytes, const char* remedy) {
+  const std::int64_t available = context.cuda()->free_bytes();
+  if (bytes <= available) return;
+  throw out_of_memory("the fit needs " + std::to_string(bytes) + " bytes of device memory, " +
+                          std::to_string(available) + " are free",
+                      context.options().memory_limit > 0 ? "--memory-limit" : context.device(),
+                      remedy);
+}
 
 }  // namespace culatent

@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "culatent/context.hpp"
+
 namespace culatent {
 
 /// How the rows of one call go through a device: how many are there at a time, and what of them.
@@ -35,5 +37,9 @@ struct FlowNeeds {
 /// responsibilities; without these, one wave where its records are no burden. Rows that do not stay
 /// on the device come in chunks of whole tiles.
 std::vector<DeviceFlow> device_flows(const FlowNeeds& needs);
+
+/// Throws out_of_memory, with `remedy`, when a fit's bytes of device memory are more than can be
+/// had. The context's device must be active.
+void check_device_bytes(const Context& context, std::int64_t bytes, const char* remedy);
 
 }  // namespace culatent

@@ -107,11 +107,7 @@ void CudaEngine<T>::plan(const Context& context, const RowSource<T>& rows, const
     plan.host_bytes = feed.pinned_bytes;
     if (plan.device_bytes <= available && plan.host_bytes <= pinned_budget) return;
   }
-  if (plan.device_bytes <= available) return;
-  throw out_of_memory("the fit needs " + std::to_string(plan.device_bytes) +
-                          " bytes of device memory, " + std::to_string(available) + " are free",
-                      context.options().memory_limit > 0 ? "--memory-limit" : context.device(),
-                      "use fewer components or a simpler covariance");
+  check_device_bytes(context, plan.device_bytes, "use fewer components or a simpler covariance");
 }
 
 template <class T>

@@ -209,12 +209,8 @@ void CudaEngine<T>::plan(const Context& context, const RowSource<T>& rows, const
   plan.chunk_rows = feed.chunk_rows;
   plan.host_bytes =
       feed.pinned_bytes + needs.results + 8 * static_cast<std::int64_t>(options.weights.size());
-  const std::int64_t available = context.cuda()->free_bytes();
-  if (plan.device_bytes <= available) return;
-  throw out_of_memory("the fit needs " + std::to_string(plan.device_bytes) +
-                          " bytes of device memory, " + std::to_string(available) + " are free",
-                      context.options().memory_limit > 0 ? "--memory-limit" : context.device(),
-                      "give it more, use fewer groups or --init random, or compute on the CPU");
+  check_device_bytes(context, plan.device_bytes,
+                     "give it more, use fewer groups or --init random, or compute on the CPU");
 }
 
 template void CudaEngine<float>::plan(const Context&, const RowSource<float>&, const Options&,
