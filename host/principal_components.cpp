@@ -115,13 +115,7 @@ MatrixXd orthonormal(const MatrixXd& columns) {
 
 MatrixXd random_columns(std::int64_t rows, std::int64_t cols) {
   MatrixXd columns(rows, cols);
-  for (std::int64_t j = 0; j < cols; ++j) {
-    for (std::int64_t i = 0; i < rows; ++i) {
-      columns(i, j) =
-          random::normals(0, random::Stream::principal_components, static_cast<std::uint64_t>(i),
-                          static_cast<std::uint32_t>(j))[0];
-    }
-  }
+  random::fill_normals(0, random::Stream::principal_components, columns);
   return columns;
 }
 

@@ -71,6 +71,17 @@ inline std::int64_t component(std::uint64_t seed, std::uint64_t element,
   return static_cast<std::int64_t>(k);
 }
 
+/// out(i, j) = a standard normal, of element i and index j.
+template <class M>
+void fill_normals(std::uint64_t seed, Stream stream, M& out) {
+  for (std::int64_t i = 0; i < out.rows(); ++i) {
+    for (std::int64_t j = 0; j < out.cols(); ++j) {
+      out(i, j) =
+          normals(seed, stream, static_cast<std::uint64_t>(i), static_cast<std::uint32_t>(j))[0];
+    }
+  }
+}
+
 /// The seed of restart r of a fit.
 inline std::uint64_t restart_seed(std::uint64_t seed, int restart) {
   return seed + 0x9E3779B97F4A7C15u * static_cast<std::uint64_t>(restart);

@@ -119,13 +119,7 @@ class Walk {
 
 Block random_block(std::int64_t n, std::int64_t columns) {
   Block block(n, columns);
-  for (std::int64_t i = 0; i < n; ++i) {
-    for (std::int64_t j = 0; j < columns; ++j) {
-      block(i, j) =
-          random::normals(0, random::Stream::spectral_embedding, static_cast<std::uint64_t>(i),
-                          static_cast<std::uint32_t>(j))[0];
-    }
-  }
+  random::fill_normals(0, random::Stream::spectral_embedding, block);
   return block;
 }
 
