@@ -119,8 +119,13 @@ Graph symmetric(const CpuBackend& backend, MatrixView<const std::int32_t> indice
 }
 
 std::int64_t graph_bytes(std::int64_t n_rows, std::int64_t n_neighbors) {
-  const std::int64_t edges = 2 * checked_product(n_rows, n_neighbors);
-  return checked_product(edges, 8 + 8) + (n_rows + 1) * (8 + 8 + 8);
+  return checked_product(checked_product(n_rows, n_neighbors), 2 * (4 + 4)) + 8 * (n_rows + 1);
+}
+
+std::int64_t making_bytes(std::int64_t n_rows, std::int64_t n_neighbors) {
+  const std::int64_t found = checked_product(checked_product(n_rows, n_neighbors), 4 + 8 + 4);
+  const std::int64_t edges = checked_product(checked_product(n_rows, n_neighbors), 2 * 8);
+  return found + edges + 2 * 8 * (n_rows + 1) + graph_bytes(n_rows, n_neighbors);
 }
 
 }  // namespace culatent::affinities

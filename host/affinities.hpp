@@ -41,7 +41,10 @@ std::int64_t conditional(const CpuBackend& backend, MatrixView<const double> squ
 Graph symmetric(const CpuBackend& backend, MatrixView<const std::int32_t> indices,
                 MatrixView<const float> conditional);
 
-/// Bytes of a graph of N rows with k neighbours each, at most, and of what making it takes.
+/// Bytes of a graph of N rows with k neighbours each, at most.
 std::int64_t graph_bytes(std::int64_t n_rows, std::int64_t n_neighbors);
+/// And of what is there while it is made from neighbours: these, and the edges before they are
+/// merged.
+std::int64_t making_bytes(std::int64_t n_rows, std::int64_t n_neighbors);
 
 }  // namespace culatent::affinities

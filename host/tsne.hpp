@@ -52,6 +52,9 @@ struct Prepared {
 
   AffinityRows view() const { return {graph.starts, graph.columns, graph.values}; }
 };
+/// What prepare() would hold. Throws out_of_memory when memory_limit is too small for it.
+Plan plan_affinities(const Context& context, const RowSource<float>& rows, const Options& options,
+                     std::int64_t n_neighbors);
 Prepared prepare(const Context& context, const CpuBackend& backend, const RowSource<float>& rows,
                  const Options& options, std::int64_t n_neighbors, std::uint64_t seed);
 

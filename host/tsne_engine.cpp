@@ -15,6 +15,7 @@ CpuEngine::CpuEngine(const CpuBackend& backend, const Prepared& prepared, Matrix
   std::fill_n(gains_.data(), gains_.size(), 1.0f);
   attraction_ = Matrix<float>(n, q);
   repulsion_ = Matrix<float>(n, q);
+  move_sums_.resize(static_cast<std::size_t>(move_sums(n, q)));
   if (repulsion == Repulsion::exact) {
     exact_.emplace(n, static_cast<int>(q));
   } else {
@@ -25,7 +26,7 @@ CpuEngine::CpuEngine(const CpuBackend& backend, const Prepared& prepared, Matrix
 
 std::int64_t CpuEngine::bytes(std::int64_t n_rows, int n_dimensions, Repulsion repulsion,
                               int n_workers) {
-  return checked_product(n_rows, 5 * 4 * n_dimensions) +
+  return checked_product(n_rows, 5 * 4 * n_dimensions) + 8 * move_sums(n_rows, n_dimensions) +
          (repulsion == Repulsion::exact
               ? ExactRepulsion::bytes(n_rows, n_dimensions)
               : GridRepulsion::bytes(n_rows, n_dimensions, choose_most_nodes(n_rows), n_workers));
@@ -45,7 +46,7 @@ void CpuEngine::advance(const Phase& phase, std::span<double> norms) {
   for (double& norm : norms) {
     const Move step = {phase.exaggeration, partition_, phase.learning_rate, phase.momentum};
     norm = std::sqrt(move(backend_, step, attraction_.view(), repulsion_.view(), positions_.view(),
-                          velocity_.view(), gains_.view()));
+                          velocity_.view(), gains_.view(), move_sums_));
     find_forces();
   }
 }

@@ -40,6 +40,7 @@ class CpuEngine {
   std::optional<ExactRepulsion> exact_;
   std::optional<GridRepulsion> grid_;
   Matrix<float> positions_, velocity_, gains_, attraction_, repulsion_;
+  std::vector<double> move_sums_;
   double partition_ = 0.0;
   bool coarse_ = false;
 };

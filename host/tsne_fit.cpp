@@ -7,9 +7,11 @@
 #include "culatent/error.hpp"
 #include "host/place.hpp"
 #include "host/principal_components.hpp"
+#include "host/row_method.hpp"
 #include "host/spectral_embedding.hpp"
 #include "host/tsne_engine.hpp"
 #ifdef CULATENT_HAS_CUDA
+#include "host/device_flow.hpp"
 #include "host/tsne_cuda.hpp"
 #endif
 
@@ -162,12 +164,8 @@ void plan_device(const Context& context, std::int64_t n, std::int64_t k, const O
   const CudaBackend backend{*context.cuda(), context.threads(), plan.n_workers};
   plan.device_bytes = CudaEngine::bytes(backend, n, options.n_dimensions, n_affinities,
                                         choose_repulsion(n, options, true));
-  const std::int64_t available = context.cuda()->free_bytes();
-  if (plan.device_bytes <= available) return;
-  throw out_of_memory("the embedding takes " + std::to_string(plan.device_bytes) +
-                          " bytes of device memory, " + std::to_string(available) + " are free",
-                      context.options().memory_limit > 0 ? "--memory-limit" : context.device(),
-                      "give it more, use a lower perplexity, or compute on the CPU");
+  check_device_bytes(context, plan.device_bytes,
+                     "give it more, use a lower perplexity, or compute on the CPU");
 }
 #endif
 
@@ -204,32 +202,23 @@ Plan plan(const Context& context, const RowSource<float>& rows, const Options& o
   check_device(context, rows);
   const std::int64_t n = rows.rows(), k = choose_neighbors(n, options);
   const bool cuda = context.cuda() != nullptr;
-  Plan plan = neighbors::plan(context, rows,
-                              {.n_neighbors = static_cast<int>(k), .method = options.neighbors});
-  const int workers = plan.n_workers;
-  // Neighbours and conditional affinities beside the graph, which stays; then the start; then the
-  // descent.
-  const std::int64_t making = affinities::graph_bytes(n, k) + checked_product(n * k, 4 + 8 + 4);
-  const std::int64_t graph = 2 * checked_product(n * k, 8) + n * 8;
   const Repulsion repulsion = choose_repulsion(n, options, cuda);
-  std::int64_t descent = CpuEngine::bytes(n, options.n_dimensions, repulsion, workers);
-  if (cuda) {
-    descent = checked_product(n, 2 * 4 * options.n_dimensions);  // positions, a copy on the way
-    // The influence function is made by the host.
-    if (repulsion == Repulsion::fft) descent += influence_bytes(n, options.n_dimensions);
-  }
+  Plan plan = plan_affinities(context, rows, options, k);
+  const std::int64_t making = plan.host_bytes, graph = affinities::graph_bytes(n, k);
+  // The graph stays; beside it the start is made, then the descent runs.
+  const auto total = [&](int workers) {
+    std::int64_t descent = CpuEngine::bytes(n, options.n_dimensions, repulsion, workers);
+    if (cuda) {
+      descent = checked_product(n, 2 * 4 * options.n_dimensions);  // positions, a copy on the way
+      // The influence function is made by the host.
+      if (repulsion == Repulsion::fft) descent += influence_bytes(n, options.n_dimensions);
+    }
+    return std::max({making, graph + start_bytes(options, rows, workers), graph + descent});
+  };
+  fit_to_limit(context, total, "raise it, or use a lower perplexity or fewer rows", plan);
 #ifdef CULATENT_HAS_CUDA
   if (cuda) plan_device(context, n, k, options, plan);
 #endif
-  plan.host_bytes = std::max(
-      {plan.host_bytes, making, graph + start_bytes(options, rows, workers), graph + descent});
-  const std::int64_t limit = context.options().memory_limit;
-  if (limit > 0 && plan.host_bytes > limit) {
-    throw out_of_memory("the embedding takes " + std::to_string(plan.host_bytes) +
-                            " bytes, the limit is " + std::to_string(limit),
-                        "memory_limit / --memory-limit",
-                        "raise it, or use a lower perplexity or fewer rows");
-  }
   return plan;
 }
 
@@ -287,7 +276,8 @@ Divergence divergence(const Context& context, const RowSource<float>& rows,
   check_rows(context, rows);
   check_positions(embedding, rows.rows(), "the embedding");
   const std::int64_t k = choose_neighbors(rows.rows(), options, kDenseDivergenceRows);
-  const CpuBackend backend{context.threads(), context.n_threads()};
+  const Plan plan = plan_affinities(context, rows, options, k);
+  const CpuBackend backend{context.threads(), plan.n_workers};
   const Prepared prepared = prepare(context, backend, rows, options, k, options.seed.value_or(0));
   const double energy = attraction_energy(backend, prepared.view(), embedding);
   return {divergence_of(prepared, energy, partition(backend, embedding)),

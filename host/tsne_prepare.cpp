@@ -4,6 +4,7 @@
 #include "culatent/error.hpp"
 #include "host/principal_components.hpp"
 #include "host/random.hpp"
+#include "host/row_method.hpp"
 #include "host/spectral_embedding.hpp"
 #include "host/tsne.hpp"
 
@@ -43,6 +44,18 @@ void scale_start(Matrix<float>& positions, std::uint64_t seed) {
 }
 
 }  // namespace
+
+Plan plan_affinities(const Context& context, const RowSource<float>& rows, const Options& options,
+                     std::int64_t n_neighbors) {
+  Plan plan = neighbors::plan(
+      context, rows, {.n_neighbors = static_cast<int>(n_neighbors), .method = options.neighbors});
+  const std::int64_t bytes =
+      std::max(plan.host_bytes, affinities::making_bytes(rows.rows(), n_neighbors));
+  fit_to_limit(
+      context, [&](int) { return bytes; }, "raise it, or use a lower perplexity or fewer rows",
+      plan);
+  return plan;
+}
 
 Prepared prepare(const Context& context, const CpuBackend& backend, const RowSource<float>& rows,
                  const Options& options, std::int64_t n_neighbors, std::uint64_t seed) {

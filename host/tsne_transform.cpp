@@ -4,6 +4,7 @@
 
 #include "culatent/error.hpp"
 #include "host/place.hpp"
+#include "host/row_method.hpp"
 #include "host/tsne.hpp"
 
 namespace culatent::tsne {
@@ -122,12 +123,8 @@ void move_rows(const CpuBackend& backend, const TransformOptions& options,
             const float gradient =
                 2.0f * (static_cast<float>(options.exaggeration) * attraction[d] -
                         share * repulsion(i, d));
-            float& gain = gains(i, d);
-            float& step = velocity(i, d);
-            gain = std::max(0.01f, gradient * step < 0.0f ? gain + 0.2f : gain * 0.8f);
-            step =
-                std::clamp(momentum * step - rate * gain * gradient, -kLongestStep, kLongestStep);
-            positions(i, d) += step;
+            take_step(gradient, rate, momentum, gains(i, d), velocity(i, d));
+            positions(i, d) += velocity(i, d);
           }
         }
       });
@@ -152,7 +149,20 @@ Matrix<float> transform(const Context& context, const RowSource<float>& referenc
                          " rows of the reference",
                      "perplexity / --perplexity", "give less");
   }
-  const CpuBackend backend{context.threads(), context.n_threads()};
+  const std::int64_t m = positions.rows(), q = positions.cols();
+  Plan plan = plan_of_rows(context, m, rows.cols());
+  const std::int64_t most_nodes = choose_most_nodes(reference.rows());
+  // Distances go once there are affinities; then every row has five positions or so.
+  const std::int64_t held = checked_product(m, 4 * k + 4 * k + std::max(8 * k, 16 * q + 8));
+  fit_to_limit(
+      context,
+      [&](int workers) {
+        return held + (q > 2 ? 0
+                             : GridRepulsion::bytes(reference.rows(), static_cast<int>(q),
+                                                    most_nodes, workers));
+      },
+      "raise it, or place fewer rows at a time", plan);
+  const CpuBackend backend{context.threads(), plan.n_workers};
   Attractors attractors;
   {
     neighbors::Neighbors found =
@@ -164,7 +174,6 @@ Matrix<float> transform(const Context& context, const RowSource<float>& referenc
   }
   start_at_medians(backend, attractors, embedding, positions.view());
   Repeller repeller(backend, embedding);
-  const std::int64_t m = positions.rows(), q = positions.cols();
   Matrix<float> velocity(m, q), gains(m, q), repulsion(m, q);
   std::fill_n(gains.data(), gains.size(), 1.0f);
   std::vector<float> sums(index(m));

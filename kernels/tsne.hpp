@@ -8,6 +8,7 @@
 #include "culatent/matrix.hpp"
 #include "kernels/backend.hpp"
 #include "kernels/tsne_grid.hpp"
+#include "kernels/tsne_step.hpp"
 
 /// The steps of t-SNE. N points y_i of q = 1, 2 or 3 dimensions, q_ij = 1 / (1 + |y_i − y_j|²).
 /// Matrices are [N, q], dense.
@@ -88,9 +89,11 @@ class GridRepulsion {
   std::vector<std::int32_t> order_;   // [N] points by strip of the grid, then by index
   std::vector<std::int64_t> starts_;  // where strips begin
   Matrix<std::int64_t> counts_;       // [blocks of points, strips]
+  Matrix<double> sums_;               // [1, blocks of points] of potentials
+  Matrix<float> extents_;             // [blocks of points, 4] least and greatest coordinates
 };
 
-/// One update of gradient descent with momentum and delta-bar-delta gains (Jacobs 1988).
+/// One update of gradient descent with momentum and gains.
 struct Move {
   double exaggeration = 1.0;
   double partition = 1.0;  ///< Z
@@ -98,17 +101,15 @@ struct Move {
   double momentum = 0.0;
 };
 
-/// A point moves by no more than this at a time: a learning rate that is too large must not throw
-/// it where nothing attracts it any more.
-inline constexpr float kLongestStep = 5.0f;
+/// Elements of what move() adds up in blocks.
+std::int64_t move_sums(std::int64_t n_points, std::int64_t n_dimensions);
 
-/// velocity ← momentum velocity − learning_rate gain ∘ gradient, points += velocity, with
-/// gradient = 4 (exaggeration attraction − repulsion / Z); then the mean is taken away. Gains grow
-/// by 0.2 where gradient and velocity differ in sign and shrink by 0.8 otherwise, not below 0.01.
-/// Returns the gradient's squared norm.
+/// take_step() of every coordinate, with gradient = 4 (exaggeration attraction − repulsion / Z);
+/// then the mean is taken away. Returns the gradient's squared norm. `scratch`: move_sums()
+/// elements.
 double move(const CpuBackend& backend, const Move& move, MatrixView<const float> attraction,
             MatrixView<const float> repulsion, MatrixView<float> points, MatrixView<float> velocity,
-            MatrixView<float> gains);
+            MatrixView<float> gains, std::span<double> scratch);
 
 /// The squared norm of 4 (exaggeration attraction − repulsion / Z).
 double squared_gradient(const CpuBackend& backend, const Move& move,

@@ -14,15 +14,23 @@ using culatent::cpu::for_dimensions;
 
 constexpr std::int64_t kRows = 1024;  // of a task: its sum is added up in the order of tasks
 
+std::int64_t n_blocks(std::int64_t n) { return (n + kRows - 1) / kRows; }
+
+// body(block, first, last) of every block of rows.
+template <class Body>
+void for_blocks(const CpuBackend& backend, std::int64_t n, Body&& body) {
+  backend.threads.parallel_for(n_blocks(n), backend.n_workers, [&](std::int64_t block, int) {
+    body(block, block * kRows, std::min(n, (block + 1) * kRows));
+  });
+}
+
 // sum(first, last) over blocks of rows, added up in order.
 template <class Sum>
 double sum_blocks(const CpuBackend& backend, std::int64_t n, Sum&& sum) {
-  std::vector<double> partials(static_cast<std::size_t>((n + kRows - 1) / kRows));
-  backend.threads.parallel_for(static_cast<std::int64_t>(partials.size()), backend.n_workers,
-                               [&](std::int64_t block, int) {
-                                 partials[static_cast<std::size_t>(block)] =
-                                     sum(block * kRows, std::min(n, (block + 1) * kRows));
-                               });
+  std::vector<double> partials(static_cast<std::size_t>(n_blocks(n)));
+  for_blocks(backend, n, [&](std::int64_t block, std::int64_t begin, std::int64_t end) {
+    partials[static_cast<std::size_t>(block)] = sum(begin, end);
+  });
   double total = 0.0;
   for (const double partial : partials) total += partial;
   return total;
@@ -111,9 +119,7 @@ double energy_of_rows(const AffinityRows& p, const float* points, std::int64_t b
 
 void attract(const CpuBackend& backend, const AffinityRows& affinities,
              MatrixView<const float> points, MatrixView<float> forces) {
-  const std::int64_t n_tasks = (points.rows + kRows - 1) / kRows;
-  backend.threads.parallel_for(n_tasks, backend.n_workers, [&](std::int64_t task, int) {
-    const std::int64_t begin = task * kRows, end = std::min(points.rows, begin + kRows);
+  for_blocks(backend, points.rows, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
     for_dimensions(points.cols, [&]<int Q>() {
       attract_rows<Q>(affinities, points.data, begin, end, forces.data);
     });
@@ -143,37 +149,43 @@ double squared_gradient(const CpuBackend& backend, const Move& move,
   });
 }
 
+std::int64_t move_sums(std::int64_t n_points, std::int64_t n_dimensions) {
+  return n_blocks(n_points) * (1 + n_dimensions);
+}
+
 double move(const CpuBackend& backend, const Move& move, MatrixView<const float> attraction,
             MatrixView<const float> repulsion, MatrixView<float> points, MatrixView<float> velocity,
-            MatrixView<float> gains) {
+            MatrixView<float> gains, std::span<double> scratch) {
   const auto exaggeration = static_cast<float>(4.0 * move.exaggeration);
   const auto share = static_cast<float>(4.0 / move.partition);
   const auto rate = static_cast<float>(move.learning_rate);
   const auto momentum = static_cast<float>(move.momentum);
   const std::int64_t n = points.rows, q = points.cols;
-  const double norm = sum_blocks(backend, n, [&](std::int64_t begin, std::int64_t end) {
-    double sum = 0.0;
-    for (std::int64_t at = begin * q; at < end * q; ++at) {
-      const float gradient = exaggeration * attraction.data[at] - share * repulsion.data[at];
-      sum += static_cast<double>(gradient) * static_cast<double>(gradient);
-      float& gain = gains.data[at];
-      float& step = velocity.data[at];
-      gain = std::max(0.01f, gradient * step < 0.0f ? gain + 0.2f : gain * 0.8f);
-      step = std::clamp(momentum * step - rate * gain * gradient, -kLongestStep, kLongestStep);
-      points.data[at] += step;
+  // Of every block the gradient's square, then the sum of each coordinate.
+  const MatrixView<double> sums(scratch.data(), n_blocks(n), 1 + q);
+  for_blocks(backend, n, [&](std::int64_t block, std::int64_t begin, std::int64_t end) {
+    std::fill_n(sums.row(block), sums.cols, 0.0);
+    for (std::int64_t i = begin; i < end; ++i) {
+      for (std::int64_t k = 0; k < q; ++k) {
+        const float gradient = exaggeration * attraction(i, k) - share * repulsion(i, k);
+        sums(block, 0) += static_cast<double>(gradient) * static_cast<double>(gradient);
+        take_step(gradient, rate, momentum, gains(i, k), velocity(i, k));
+        points(i, k) += velocity(i, k);
+        sums(block, 1 + k) += static_cast<double>(points(i, k));
+      }
     }
-    return sum;
   });
-  for (std::int64_t k = 0; k < q; ++k) {
-    const double sum = sum_blocks(backend, n, [&](std::int64_t begin, std::int64_t end) {
-      double part = 0.0;
-      for (std::int64_t i = begin; i < end; ++i) part += static_cast<double>(points(i, k));
-      return part;
-    });
-    const auto mean = static_cast<float>(sum / static_cast<double>(n));
-    for (std::int64_t i = 0; i < n; ++i) points(i, k) -= mean;
+  double totals[4] = {};
+  for (std::int64_t block = 0; block < sums.rows; ++block) {
+    for (std::int64_t k = 0; k < sums.cols; ++k) totals[k] += sums(block, k);
   }
-  return norm;
+  for_blocks(backend, n, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
+    for (std::int64_t k = 0; k < q; ++k) {
+      const auto mean = static_cast<float>(totals[1 + k] / static_cast<double>(n));
+      for (std::int64_t i = begin; i < end; ++i) points(i, k) -= mean;
+    }
+  });
+  return totals[0];
 }
 
 }  // namespace culatent::tsne

@@ -16,7 +16,7 @@ constexpr int kLanes = S::kLanes;
 // Rows of the grid whose points are spread by one thread: as many as a point reaches, so that every
 // second strip can be worked on at the same time.
 constexpr std::int64_t kStrip = kOrder;
-constexpr std::int64_t kSortBlock = 8192;  // points counted by one thread
+constexpr std::int64_t kSortBlock = 8192;  // points that one thread looks at
 constexpr std::int64_t kReadBlock = 1024;
 
 std::int64_t n_strips(const Grid& grid) { return (grid.nodes[1] + kStrip - 1) / kStrip; }
@@ -40,6 +40,17 @@ struct Axis {
 
 float coordinate(MatrixView<const float> points, std::int64_t i, int dimension) {
   return dimension < points.cols ? points(i, dimension) : 0.0f;
+}
+
+// body(block, i) of every point.
+template <class Body>
+void for_points(const CpuBackend& backend, std::int64_t n, Body&& body) {
+  backend.threads.parallel_for((n + kSortBlock - 1) / kSortBlock, backend.n_workers,
+                               [&](std::int64_t block, int) {
+                                 const std::int64_t end = std::min(n, (block + 1) * kSortBlock);
+                                 for (std::int64_t i = block * kSortBlock; i < end; ++i)
+                                   body(block, i);
+                               });
 }
 
 // The splines of eight points: first node, values and derivatives of each.
@@ -86,7 +97,9 @@ GridRepulsion::GridRepulsion(std::int64_t n_points, int n_dimensions, std::int64
       convolution_(std::make_unique<GridConvolution>(n_workers)),
       order_(static_cast<std::size_t>(n_points)),
       counts_((n_points + kSortBlock - 1) / kSortBlock,
-              (n_dimensions == 1 ? kOrder + 1 : most_nodes) / kStrip + 1) {
+              (n_dimensions == 1 ? kOrder + 1 : most_nodes) / kStrip + 1),
+      sums_(1, (n_points + kReadBlock - 1) / kReadBlock),
+      extents_(counts_.rows(), 4) {
   starts_.reserve(static_cast<std::size_t>(counts_.cols()) + 1);
 }
 
@@ -97,7 +110,7 @@ std::int64_t GridRepulsion::bytes(std::int64_t n_points, int n_dimensions, std::
                                   int n_workers) {
   const std::int64_t blocks = (n_points + kSortBlock - 1) / kSortBlock;
   const std::int64_t strips = (n_dimensions == 1 ? kOrder + 1 : most_nodes) / kStrip + 1;
-  return n_points * 4 + (blocks + 1) * (strips + 1) * 8 +
+  return n_points * 4 + (blocks + 1) * (strips + 1) * 8 + n_points / kReadBlock * 8 + blocks * 16 +
          GridConvolution::bytes(most_nodes, n_dimensions, n_workers);
 }
 
@@ -110,14 +123,9 @@ void GridRepulsion::sort(const CpuBackend& backend, MatrixView<const float> poin
   const auto strip_of = [&](std::int64_t i) {
     return static_cast<std::int64_t>(axis.place(coordinate(points, i, 1))) / kStrip;
   };
-  const auto for_blocks = [&](auto&& body) {
-    backend.threads.parallel_for(counts_.rows(), backend.n_workers, [&](std::int64_t block, int) {
-      const std::int64_t end = std::min(points.rows, (block + 1) * kSortBlock);
-      for (std::int64_t i = block * kSortBlock; i < end; ++i) body(block, i);
-    });
-  };
   std::fill_n(counts_.data(), counts_.size(), 0);
-  for_blocks([&](std::int64_t block, std::int64_t i) { ++counts_(block, strip_of(i)); });
+  for_points(backend, points.rows,
+             [&](std::int64_t block, std::int64_t i) { ++counts_(block, strip_of(i)); });
   starts_.assign(1, 0);
   std::int64_t sum = 0;
   for (std::int64_t strip = 0; strip < strips; ++strip) {
@@ -128,7 +136,7 @@ void GridRepulsion::sort(const CpuBackend& backend, MatrixView<const float> poin
     }
     starts_.push_back(sum);
   }
-  for_blocks([&](std::int64_t block, std::int64_t i) {
+  for_points(backend, points.rows, [&](std::int64_t block, std::int64_t i) {
     order_[static_cast<std::size_t>(counts_(block, strip_of(i))++)] = static_cast<std::int32_t>(i);
   });
 }
@@ -153,16 +161,23 @@ void GridRepulsion::spread(MatrixView<const float> points, std::int64_t strip) {
 
 void GridRepulsion::set_sources(const CpuBackend& backend, MatrixView<const float> points,
                                 double margin) {
+  std::fill_n(extents_.data(), extents_.size(), std::numeric_limits<float>::lowest());
+  for_points(backend, points.rows, [&](std::int64_t block, std::int64_t i) {
+    for (int k = 0; k < points.cols; ++k) {
+      float* extent = &extents_(block, 2 * k);  // the least value's negative, and the greatest
+      extent[0] = std::max(extent[0], -points(i, k));
+      extent[1] = std::max(extent[1], points(i, k));
+    }
+  });
   double low[2] = {}, high[2] = {};
   for (int k = 0; k < points.cols; ++k) {
-    low[k] = std::numeric_limits<double>::infinity();
-    high[k] = -low[k];
-    for (std::int64_t i = 0; i < points.rows; ++i) {
-      low[k] = std::min(low[k], static_cast<double>(points(i, k)));
-      high[k] = std::max(high[k], static_cast<double>(points(i, k)));
+    for (std::int64_t block = 1; block < extents_.rows(); ++block) {
+      for (int end = 2 * k; end < 2 * k + 2; ++end) {
+        extents_(0, end) = std::max(extents_(0, end), extents_(block, end));
+      }
     }
-    low[k] -= margin;
-    high[k] += margin;
+    low[k] = -static_cast<double>(extents_(0, 2 * k)) - margin;
+    high[k] = static_cast<double>(extents_(0, 2 * k + 1)) + margin;
   }
   n_sources_ = points.rows;
   convolution_->set_grid(backend, choose_grid(low, high, most_nodes_, grid()));
@@ -183,38 +198,38 @@ double GridRepulsion::read(const CpuBackend& backend, MatrixView<const float> pl
   const std::int64_t n = places.rows;
   // The sources themselves are read in their order on the grid, whose rows stay in the cache.
   const bool ordered = n == n_sources_ && n == static_cast<std::int64_t>(order_.size());
-  std::vector<double> sums(static_cast<std::size_t>((n + kReadBlock - 1) / kReadBlock));
-  backend.threads.parallel_for(
-      static_cast<std::int64_t>(sums.size()), backend.n_workers, [&](std::int64_t block, int) {
-        const std::int64_t end = std::min(n, (block + 1) * kReadBlock);
-        double sum = 0.0;
-        Splines splines;
-        for (std::int64_t at = block * kReadBlock; at < end; at += kLanes) {
-          const std::int64_t count = std::min<std::int64_t>(kLanes, end - at);
-          const auto index = [&](std::int64_t lane) -> std::int64_t {
-            return ordered ? order_[static_cast<std::size_t>(at + lane)] : at + lane;
-          };
-          splines.set(places, axes, count, index);
-          for (std::int64_t i = 0; i < count; ++i) {
-            Vec value = {}, slope = {};
-            for (int k = 0; k < kOrder; ++k) {
-              const Vec v = S::load(convolution_->row(splines.node[1][i] + k) + splines.node[0][i]);
-              value += splines.values[1][i][k] * v;
-              slope += splines.derivatives[1][i][k] * v;
-            }
-            const Vec along = S::load(splines.values[0][i]);
-            const float potential = S::sum(value * along) + level;
-            const std::int64_t point = index(i);
-            forces(point, 0) = share * S::sum(value * S::load(splines.derivatives[0][i]));
-            if (places.cols > 1) forces(point, 1) = share * S::sum(slope * along);
-            if (!potentials.empty()) potentials[static_cast<std::size_t>(point)] = potential;
-            sum += static_cast<double>(potential);
-          }
+  const std::int64_t n_blocks = (n + kReadBlock - 1) / kReadBlock;
+  if (n_blocks > sums_.cols()) sums_ = Matrix<double>(1, n_blocks);  // places that are not sources
+  backend.threads.parallel_for(n_blocks, backend.n_workers, [&](std::int64_t block, int) {
+    const std::int64_t end = std::min(n, (block + 1) * kReadBlock);
+    double sum = 0.0;
+    Splines splines;
+    for (std::int64_t at = block * kReadBlock; at < end; at += kLanes) {
+      const std::int64_t count = std::min<std::int64_t>(kLanes, end - at);
+      const auto index = [&](std::int64_t lane) -> std::int64_t {
+        return ordered ? order_[static_cast<std::size_t>(at + lane)] : at + lane;
+      };
+      splines.set(places, axes, count, index);
+      for (std::int64_t i = 0; i < count; ++i) {
+        Vec value = {}, slope = {};
+        for (int k = 0; k < kOrder; ++k) {
+          const Vec v = S::load(convolution_->row(splines.node[1][i] + k) + splines.node[0][i]);
+          value += splines.values[1][i][k] * v;
+          slope += splines.derivatives[1][i][k] * v;
         }
-        sums[static_cast<std::size_t>(block)] = sum;
-      });
+        const Vec along = S::load(splines.values[0][i]);
+        const float potential = S::sum(value * along) + level;
+        const std::int64_t point = index(i);
+        forces(point, 0) = share * S::sum(value * S::load(splines.derivatives[0][i]));
+        if (places.cols > 1) forces(point, 1) = share * S::sum(slope * along);
+        if (!potentials.empty()) potentials[static_cast<std::size_t>(point)] = potential;
+        sum += static_cast<double>(potential);
+      }
+    }
+    sums_(0, block) = sum;
+  });
   double total = 0.0;
-  for (const double sum : sums) total += sum;
+  for (std::int64_t block = 0; block < n_blocks; ++block) total += sums_(0, block);
   return total;
 }
 

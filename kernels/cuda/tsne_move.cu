@@ -13,6 +13,17 @@ std::int64_t n_blocks_of(std::int64_t n_points) {
   return device::div_up<std::int64_t>(n_points, kBlockPoints);
 }
 
+// body(point) of the block's points that are the thread's.
+template <class Body>
+__device__ __forceinline__ void for_block_points(std::int64_t n_points, Body&& body) {
+#pragma unroll
+  for (int i = 0; i < kBlockPoints / kThreads; ++i) {
+    const std::int64_t point =
+        std::int64_t{blockIdx.x} * kBlockPoints + i * kThreads + static_cast<int>(threadIdx.x);
+    if (point < n_points) body(point);
+  }
+}
+
 // ---- move ---------------------------------------------------------------------------------------
 //
 // Two launches: every point moves, each block leaving its sums of the squared gradient and of the
@@ -29,30 +40,21 @@ __global__ void __launch_bounds__(kThreads)
   const float share = static_cast<float>(4.0 / *partition);
   const float rate = step->learning_rate, momentum = step->momentum;
   double square = 0.0, sums[Q] = {};
-#pragma unroll
-  for (int i = 0; i < kBlockPoints / kThreads; ++i) {
-    const std::int64_t point =
-        std::int64_t{blockIdx.x} * kBlockPoints + i * kThreads + static_cast<int>(threadIdx.x);
-    if (point >= n_points) continue;
+  for_block_points(n_points, [&](std::int64_t point) {
 #pragma unroll
     for (int k = 0; k < Q; ++k) {
       const std::int64_t at = point * Q + k;
       const float gradient = exaggeration * arrays.attraction[at] - share * arrays.repulsion[at];
       square += static_cast<double>(gradient) * static_cast<double>(gradient);
       float velocity = arrays.velocity[at], gain = arrays.gains[at];
-      gain = gradient * velocity < 0.0f ? gain + 0.2f : gain * 0.8f;
-      if (gain < 0.01f) gain = 0.01f;
-      velocity = momentum * velocity - rate * gain * gradient;
-      // Comparisons, not fmin and fmax: what is not a number must stay so.
-      if (velocity < -kLongestStep) velocity = -kLongestStep;
-      if (velocity > kLongestStep) velocity = kLongestStep;
+      take_step(gradient, rate, momentum, gain, velocity);
       const float moved = arrays.points[at] + velocity;
       arrays.gains[at] = gain;
       arrays.velocity[at] = velocity;
       arrays.points[at] = moved;
       sums[k] += static_cast<double>(moved);
     }
-  }
+  });
   const double norm = device::block_sum<kThreads>(square, scratch);
   if (threadIdx.x == 0) parts[blockIdx.x] = norm;
 #pragma unroll
@@ -81,14 +83,10 @@ __global__ void __launch_bounds__(kThreads)
     const double sum = sum_of(parts + (k + 1) * n_blocks, n_blocks, scratch);
     mean[k] = static_cast<float>(sum / static_cast<double>(n_points));
   }
-#pragma unroll
-  for (int i = 0; i < kBlockPoints / kThreads; ++i) {
-    const std::int64_t point =
-        std::int64_t{blockIdx.x} * kBlockPoints + i * kThreads + static_cast<int>(threadIdx.x);
-    if (point >= n_points) continue;
+  for_block_points(n_points, [&](std::int64_t point) {
 #pragma unroll
     for (int k = 0; k < Q; ++k) points[point * Q + k] -= mean[k];
-  }
+  });
   if (blockIdx.x > 0) return;
   const double square = sum_of(parts, n_blocks, scratch);
   if (threadIdx.x == 0) norms[step->iteration++] = sqrt(square);
