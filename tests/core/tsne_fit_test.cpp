@@ -7,69 +7,18 @@
 
 #include "culatent/embedding_quality.hpp"
 #include "culatent/tsne.hpp"
-#include "host/random.hpp"
 #include "host/tsne.hpp"
 #include "tests/core/golden.hpp"
+#include "tests/core/tsne_case.hpp"
 
 namespace culatent::tsne {
 namespace {
-
-double normal(std::uint64_t seed, std::int64_t row, std::int64_t column) {
-  return random::normals(seed, random::Stream::positions, static_cast<std::uint64_t>(row),
-                         static_cast<std::uint32_t>(column))[0];
-}
-
-// Rows around as many centres as labels, row i with label i mod n_groups.
-Matrix<float> planted(std::int64_t n, std::int64_t d, std::int64_t n_groups, double apart) {
-  Matrix<float> rows(n, d);
-  for (std::int64_t i = 0; i < n; ++i) {
-    for (std::int64_t j = 0; j < d; ++j) {
-      rows(i, j) = static_cast<float>(apart * normal(1, i % n_groups, j) + normal(2, i, j));
-    }
-  }
-  return rows;
-}
-
-std::vector<std::int64_t> labels_of(std::int64_t n, std::int64_t n_groups) {
-  std::vector<std::int64_t> labels;
-  for (std::int64_t i = 0; i < n; ++i) labels.push_back(i % n_groups);
-  return labels;
-}
 
 Matrix<float> digits() {
   const Matrix<double> wide = golden::read_matrix(CULATENT_TEST_DATA "/data/digits.npy");
   Matrix<float> rows(wide.rows(), wide.cols());
   std::copy(wide.data(), wide.data() + wide.size(), rows.data());
   return rows;
-}
-
-bool same_bits(const Matrix<float>& a, const Matrix<float>& b) {
-  return a.size() == b.size() && std::equal(a.data(), a.data() + a.size(), b.data());
-}
-
-// The objective by its definition, in double.
-double objective(const AffinityRows& p, const std::vector<double>& y, std::int64_t q) {
-  const auto n = static_cast<std::int64_t>(y.size()) / q;
-  const auto kernel = [&](std::int64_t i, std::int64_t j) {
-    double square = 1.0;
-    for (std::int64_t k = 0; k < q; ++k) {
-      square += std::pow(
-          y[static_cast<std::size_t>(i * q + k)] - y[static_cast<std::size_t>(j * q + k)], 2);
-    }
-    return 1.0 / square;
-  };
-  double z = 0.0, kl = 0.0;
-  for (std::int64_t i = 0; i < n; ++i) {
-    for (std::int64_t j = 0; j < n; ++j) z += i == j ? 0.0 : kernel(i, j);
-  }
-  for (std::int64_t i = 0; i < n; ++i) {
-    for (auto e = static_cast<std::size_t>(p.starts[static_cast<std::size_t>(i)]);
-         e < static_cast<std::size_t>(p.starts[static_cast<std::size_t>(i + 1)]); ++e) {
-      const auto value = static_cast<double>(p.values[e]);
-      kl += value * std::log(value * z / kernel(i, p.columns[e]));
-    }
-  }
-  return kl;
 }
 
 class TsneDimensions : public testing::TestWithParam<int> {};
@@ -84,27 +33,17 @@ TEST_P(TsneDimensions, GradientIsThatOfTheDivergence) {
   options.perplexity = {6.0};
   const Prepared prepared =
       prepare(context, backend, MatrixRows<float>(rows.view()), options, 18, 0);
-  Matrix<float> positions(n, q), attraction(n, q), repulsion(n, q);
-  std::vector<double> y;
-  for (std::int64_t at = 0; at < positions.size(); ++at) {
-    positions.data()[at] = static_cast<float>(3.0 * normal(3, at, 0));
-    y.push_back(static_cast<double>(positions.data()[at]));
-  }
+  const Matrix<float> positions = scattered(n, q, 3.0);
+  Matrix<float> attraction(n, q), repulsion(n, q);
   attract(backend, prepared.view(), positions.view(), attraction.view());
   const double z = ExactRepulsion(n, q).repel(backend, positions.view(), repulsion.view());
+  const std::vector<double> expected = slopes(prepared.view(), in_double(positions), q);
   double error = 0.0, norm = 0.0;
-  for (std::size_t at = 0; at < y.size(); ++at) {
-    constexpr double kStep = 1e-4;
-    const double here = y[at];
-    y[at] = here + kStep;
-    double slope = objective(prepared.view(), y, q);
-    y[at] = here - kStep;
-    slope = (slope - objective(prepared.view(), y, q)) / (2.0 * kStep);
-    y[at] = here;
+  for (std::size_t at = 0; at < expected.size(); ++at) {
     const double gradient = 4.0 * (static_cast<double>(attraction.data()[at]) -
                                    static_cast<double>(repulsion.data()[at]) / z);
-    error += (gradient - slope) * (gradient - slope);
-    norm += slope * slope;
+    error += (gradient - expected[at]) * (gradient - expected[at]);
+    norm += expected[at] * expected[at];
   }
   // Central differences are within h² of the slope, relative to a length of 1; forces are float.
   EXPECT_LT(std::sqrt(error / norm), 1e-6 + 64 * std::numeric_limits<float>::epsilon());
@@ -131,11 +70,10 @@ TEST_P(TsneDimensions, FindsPlantedGroups) {
   // What is told of the embedding is so.
   EXPECT_NEAR(divergence(context, MatrixRows<float>(rows.view()), fit.embedding.view(), options).kl,
               fit.kl, 1e-6 * fit.kl);
-  const std::vector<double> y(fit.embedding.data(), fit.embedding.data() + fit.embedding.size());
   const CpuBackend backend{context.threads(), 2};
   const Prepared prepared =
       prepare(context, backend, MatrixRows<float>(rows.view()), options, 90, 0);
-  EXPECT_NEAR(objective(prepared.view(), y, q), fit.kl, 1e-5 * fit.kl);
+  EXPECT_NEAR(objective(prepared.view(), in_double(fit.embedding), q), fit.kl, 1e-5 * fit.kl);
 }
 
 INSTANTIATE_TEST_SUITE_P(Dimensions, TsneDimensions, testing::Values(1, 2, 3));
@@ -167,10 +105,7 @@ TEST_P(TsneRepulsion, TakesTheUpdateOfItsFormula) {
   options.repulsion = GetParam();
   options.early_exaggeration = 4.0;
   options.learning_rate = 100.0;
-  options.start = Matrix<float>(n, 2);
-  for (std::int64_t at = 0; at < 2 * n; ++at) {
-    options.start.data()[at] = static_cast<float>(5.0 * normal(9, at, 0));
-  }
+  options.start = scattered(n, 2, 5.0);
   options.max_iter = 1;
   const Fit fit = tsne::fit(context, rows.view(), options);
   const CpuBackend backend{context.threads(), 2};

@@ -4,81 +4,13 @@
 #include <limits>
 #include <vector>
 
-#include "host/random.hpp"
 #include "kernels/tsne.hpp"
+#include "tests/core/tsne_case.hpp"
 
 namespace culatent::tsne {
 namespace {
 
 constexpr double kEpsilon = std::numeric_limits<float>::epsilon();
-
-// Normal points, or tight groups of them, moved so that the largest extent is `span`.
-Matrix<float> points_of_span(std::int64_t n, int q, double span, bool grouped) {
-  Matrix<float> points(n, q);
-  double low[3] = {1e30, 1e30, 1e30}, high[3] = {-1e30, -1e30, -1e30};
-  Matrix<double> wide(n, q);
-  for (std::int64_t i = 0; i < n; ++i) {
-    for (int k = 0; k < q; ++k) {
-      const auto column = static_cast<std::uint32_t>(k);
-      const auto draw =
-          random::normals(3, random::Stream::positions, static_cast<std::uint64_t>(i), column);
-      const auto centre =
-          random::normals(4, random::Stream::positions, static_cast<std::uint64_t>(i % 20), column);
-      wide(i, k) = grouped ? centre[0] + 0.03 * draw[0] : draw[0];
-      low[k] = std::min(low[k], wide(i, k));
-      high[k] = std::max(high[k], wide(i, k));
-    }
-  }
-  double widest = 0.0;
-  for (int k = 0; k < q; ++k) widest = std::max(widest, high[k] - low[k]);
-  for (std::int64_t at = 0; at < points.size(); ++at) {
-    points.data()[at] = static_cast<float>(wide.data()[at] * (span / widest));
-  }
-  return points;
-}
-
-// Forces and their partition function by the definition.
-struct Sums {
-  Matrix<double> forces;
-  double partition = 0.0;
-};
-
-Sums brute_force(const Matrix<float>& points) {
-  const std::int64_t n = points.rows(), q = points.cols();
-  Sums sums{Matrix<double>(n, q), 0.0};
-  for (std::int64_t i = 0; i < n; ++i) {
-    std::vector<long double> force(static_cast<std::size_t>(q));
-    long double total = 0.0L;
-    for (std::int64_t j = 0; j < n; ++j) {
-      if (j == i) continue;
-      long double square = 1.0L;
-      for (std::int64_t k = 0; k < q; ++k) {
-        const long double delta = static_cast<long double>(points(i, k)) - points(j, k);
-        square += delta * delta;
-      }
-      total += 1.0L / square;
-      for (std::int64_t k = 0; k < q; ++k) {
-        const long double delta = static_cast<long double>(points(i, k)) - points(j, k);
-        force[static_cast<std::size_t>(k)] += delta / (square * square);
-      }
-    }
-    sums.partition += static_cast<double>(total);
-    for (std::int64_t k = 0; k < q; ++k) {
-      sums.forces(i, k) = static_cast<double>(force[static_cast<std::size_t>(k)]);
-    }
-  }
-  return sums;
-}
-
-double relative_error(const Matrix<float>& forces, const Matrix<double>& expected) {
-  double error = 0.0, norm = 0.0;
-  for (std::int64_t at = 0; at < expected.size(); ++at) {
-    const double delta = static_cast<double>(forces.data()[at]) - expected.data()[at];
-    error += delta * delta;
-    norm += expected.data()[at] * expected.data()[at];
-  }
-  return std::sqrt(error / norm);
-}
 
 TEST(TsneExactRepulsion, IsTheSumOverPairsAroundTheTiles) {
   ThreadPool threads(3);

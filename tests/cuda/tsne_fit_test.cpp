@@ -6,33 +6,13 @@
 #include "culatent/embedding_quality.hpp"
 #include "culatent/error.hpp"
 #include "culatent/tsne.hpp"
-#include "host/random.hpp"
 #include "host/tsne.hpp"
+#include "tests/core/tsne_case.hpp"
 #include "tests/cuda/cuda_test.hpp"
 
 // Whole descents on a device.
 namespace culatent::tsne {
 namespace {
-
-double normal(std::uint64_t seed, std::int64_t row, std::int64_t column) {
-  return random::normals(seed, random::Stream::positions, static_cast<std::uint64_t>(row),
-                         static_cast<std::uint32_t>(column))[0];
-}
-
-// Rows around as many centres as labels, row i with label i mod n_groups.
-Matrix<float> planted(std::int64_t n, std::int64_t d, std::int64_t n_groups) {
-  Matrix<float> rows(n, d);
-  for (std::int64_t i = 0; i < n; ++i) {
-    for (std::int64_t j = 0; j < d; ++j) {
-      rows(i, j) = static_cast<float>(4.0 * normal(1, i % n_groups, j) + normal(2, i, j));
-    }
-  }
-  return rows;
-}
-
-bool same_bits(const Matrix<float>& a, const Matrix<float>& b) {
-  return a.size() == b.size() && std::equal(a.data(), a.data() + a.size(), b.data());
-}
 
 class TsneFitOnDevice : public CudaTest {
  protected:
@@ -54,62 +34,25 @@ class TsneFitOnDevice : public CudaTest {
   }
 };
 
-// The objective by its definition, in double.
-double objective(const AffinityRows& p, const std::vector<double>& y, std::int64_t q) {
-  const auto n = static_cast<std::int64_t>(y.size()) / q;
-  const auto square = [&](std::int64_t i, std::int64_t j) {
-    double sum = 1.0;
-    for (std::int64_t k = 0; k < q; ++k) {
-      sum += std::pow(
-          y[static_cast<std::size_t>(i * q + k)] - y[static_cast<std::size_t>(j * q + k)], 2);
-    }
-    return sum;
-  };
-  double z = 0.0, kl = 0.0;
-  for (std::int64_t i = 0; i < n; ++i) {
-    for (std::int64_t j = 0; j < n; ++j) z += i == j ? 0.0 : 1.0 / square(i, j);
-  }
-  for (std::int64_t i = 0; i < n; ++i) {
-    for (auto e = static_cast<std::size_t>(p.starts[static_cast<std::size_t>(i)]);
-         e < static_cast<std::size_t>(p.starts[static_cast<std::size_t>(i + 1)]); ++e) {
-      const auto value = static_cast<double>(p.values[e]);
-      kl += value * std::log(value * z * square(i, p.columns[e]));
-    }
-  }
-  return kl;
-}
-
 // One update is a step along the slope of the objective, by finite differences.
 TEST_F(TsneFitOnDevice, StepsDownTheSlopeOfTheDivergence) {
   for (const int q : {1, 2, 3}) {
     const std::int64_t n = 30;
-    const Matrix<float> rows = planted(n, 5, 3);
+    const Matrix<float> rows = planted(n, 5, 3, 4.0);
     Options options = quick(q);
     options.exaggeration_iter = 0;
     options.max_iter = 1;
     options.learning_rate = 10.0;
-    options.start = Matrix<float>(n, q);
-    std::vector<double> y;
-    for (std::int64_t at = 0; at < n * q; ++at) {
-      options.start.data()[at] = static_cast<float>(3.0 * normal(3, at, 0));
-      y.push_back(static_cast<double>(options.start.data()[at]));
-    }
+    options.start = scattered(n, q, 3.0);
+    const std::vector<double> y = in_double(options.start);
     const Context context = Context({.n_threads = 1});
     const Prepared prepared =
         prepare(context, {context.threads(), 1}, MatrixRows<float>(rows.view()), options,
                 choose_neighbors(n, options), 0);
-    std::vector<double> slope(y.size()), moved(y.size());
+    const std::vector<double> slope = slopes(prepared.view(), y, q);
+    std::vector<double> moved(y.size());
     double norm = 0.0;
-    for (std::size_t at = 0; at < y.size(); ++at) {
-      constexpr double kStep = 1e-4;
-      const double here = y[at];
-      y[at] = here + kStep;
-      const double above = objective(prepared.view(), y, q);
-      y[at] = here - kStep;
-      slope[at] = (above - objective(prepared.view(), y, q)) / (2.0 * kStep);
-      y[at] = here;
-      norm += slope[at] * slope[at];
-    }
+    for (const double value : slope) norm += value * value;
     norm = std::sqrt(norm);
     // The first step's gain is 0.8; then the mean is 0.
     for (std::size_t at = 0; at < y.size(); ++at) moved[at] = y[at] - 10.0 * 0.8 * slope[at];
@@ -133,16 +76,14 @@ TEST_F(TsneFitOnDevice, StepsDownTheSlopeOfTheDivergence) {
     }
     EXPECT_LT(error, 8.0 * (1e-6 + kFloat) * norm + kFloat * widest);
     // And what is told of the end is of the end.
-    const std::vector<double> end(fit.embedding.data(),
-                                  fit.embedding.data() + fit.embedding.size());
-    EXPECT_NEAR(fit.kl, objective(prepared.view(), end, q), kFloat * fit.kl);
+    EXPECT_NEAR(fit.kl, objective(prepared.view(), in_double(fit.embedding), q), kFloat * fit.kl);
   }
 }
 
 TEST_F(TsneFitOnDevice, FindsPlantedGroupsWithTheDivergenceOfTheCpu) {
   for (const int q : {1, 2, 3}) {
     const std::int64_t n = 120;
-    const Matrix<float> rows = planted(n, 8, 3);
+    const Matrix<float> rows = planted(n, 8, 3, 4.0);
     std::vector<std::int64_t> labels;
     for (std::int64_t i = 0; i < n; ++i) labels.push_back(i % 3);
     const Context context = cuda();
@@ -182,15 +123,12 @@ TEST_F(TsneFitOnDevice, FindsPlantedGroupsWithTheDivergenceOfTheCpu) {
 TEST_F(TsneFitOnDevice, MovesThroughAGridAsAllPairsMoveIt) {
   for (const int q : {1, 2}) {
     const std::int64_t n = 100;
-    const Matrix<float> rows = planted(n, 6, 3);
+    const Matrix<float> rows = planted(n, 6, 3, 4.0);
     Options options = quick(q);
     options.exaggeration_iter = 0;
     options.learning_rate = 20.0;
     options.max_iter = 5;
-    options.start = Matrix<float>(n, q);
-    for (std::int64_t at = 0; at < n * q; ++at) {
-      options.start.data()[at] = static_cast<float>(4.0 * normal(3, at, 0));
-    }
+    options.start = scattered(n, q, 4.0);
     const Context context = cuda();
     const Fit exact = tsne::fit(context, rows.view(), options);
     options.repulsion = Repulsion::fft;
@@ -210,7 +148,7 @@ TEST_F(TsneFitOnDevice, MovesThroughAGridAsAllPairsMoveIt) {
 
 // From a start of 1e-4 the embedding outgrows its first grids: intervals are done again.
 TEST_F(TsneFitOnDevice, OutgrowsGridsAndHasTheSameBitsAgain) {
-  const Matrix<float> rows = planted(60, 6, 3);
+  const Matrix<float> rows = planted(60, 6, 3, 4.0);
   Options options = quick();
   options.repulsion = Repulsion::fft;
   options.learning_rate = 300.0;
@@ -228,7 +166,7 @@ TEST_F(TsneFitOnDevice, OutgrowsGridsAndHasTheSameBitsAgain) {
 }
 
 TEST_F(TsneFitOnDevice, HasTheSameBitsAgainAndForAnyInterval) {
-  const Matrix<float> rows = planted(60, 6, 3);
+  const Matrix<float> rows = planted(60, 6, 3, 4.0);
   Options options = quick();
   options.max_iter = 70;
   const Fit first = tsne::fit(cuda(), rows.view(), options);
@@ -246,7 +184,7 @@ TEST_F(TsneFitOnDevice, HasTheSameBitsAgainAndForAnyInterval) {
 }
 
 TEST_F(TsneFitOnDevice, TellsObserversWhatIsThereAndStopsWhenTold) {
-  const Matrix<float> rows = planted(60, 4, 2);
+  const Matrix<float> rows = planted(60, 4, 2, 4.0);
   Options options = quick();
   options.interval = 10;
   Matrix<float> seen;
@@ -274,7 +212,7 @@ TEST_F(TsneFitOnDevice, TellsObserversWhatIsThereAndStopsWhenTold) {
 
 // The legacy default stream cannot be recorded.
 TEST_F(TsneFitOnDevice, HasTheSameBitsOnAStreamOfTheCaller) {
-  const Matrix<float> rows = planted(40, 4, 2);
+  const Matrix<float> rows = planted(40, 4, 2, 4.0);
   Options options = quick();
   options.max_iter = 5;
   auto* const legacy = reinterpret_cast<CUstream_st*>(1);
@@ -284,7 +222,7 @@ TEST_F(TsneFitOnDevice, HasTheSameBitsOnAStreamOfTheCaller) {
 }
 
 TEST_F(TsneFitOnDevice, TakesTheFewestRowsAndNoUpdates) {
-  const Matrix<float> rows = planted(3, 2, 3);
+  const Matrix<float> rows = planted(3, 2, 3, 4.0);
   for (const int q : {1, 2, 3}) {
     Options options = quick(q);
     options.perplexity = {1.5};
@@ -305,11 +243,11 @@ TEST_F(TsneFitOnDevice, TakesTheFewestRowsAndNoUpdates) {
 TEST_F(TsneFitOnDevice, AGradientBeyondFloatIsADataError) {
   Options options = quick();
   options.early_exaggeration = 1e300;
-  EXPECT_THROW(tsne::fit(cuda(), planted(40, 4, 2).view(), options), data_error);
+  EXPECT_THROW(tsne::fit(cuda(), planted(40, 4, 2, 4.0).view(), options), data_error);
 }
 
 TEST_F(TsneFitOnDevice, SaysWhatTheDeviceHasNot) {
-  const Matrix<float> rows = planted(60, 4, 2);
+  const Matrix<float> rows = planted(60, 4, 2, 4.0);
   const Context context = cuda();
   const DeviceArray<float> there = to_device(std::vector<float>(240, 1.0f));
   const MatrixView<const float> on_device(there.data(), 60, 4, 4, MemorySpace::device);
@@ -320,7 +258,7 @@ TEST_F(TsneFitOnDevice, SaysWhatTheDeviceHasNot) {
 // The device's part of the limit, which the host's part is below: [tiles, N q] of floats.
 TEST_F(TsneFitOnDevice, AMemoryLimitIsHeldOrRefusedBeforeWork) {
   const std::int64_t n = 5000;
-  const Matrix<float> rows = planted(n, 4, 3);
+  const Matrix<float> rows = planted(n, 4, 3, 4.0);
   Options options = quick(3);
   options.perplexity = {2.0};
   options.init = Init::random;
