@@ -4,26 +4,16 @@ screenshot.py WRITE_PAGES: makes the test pages, then for some of them, in light
 the browser must parse the drawings that the file holds, report nothing to its console, and draw
 something on paper of the right brightness. Exits 77 (skipped) with the reason without a browser.
 """
-import pathlib
 import re
-import shutil
 import struct
-import subprocess
 import sys
-import tempfile
 import zlib
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+from browser import check_pages, console, run
+
 PAGES = ("two_features", "one_feature", "digits", "warnings", "constant_one", "kde_four",
          "tsne_one", "tsne_two", "tsne_three", "tsne_play", "tsne_part", "tsne_many")
 WIDTH, HEIGHT, SCALE = 1180, 2600, 0.35
-SKIPPED = 77
-
-
-def run(browser, profile, page, *options):
-    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
-               "--enable-logging=stderr", f"--user-data-dir={profile}", *options, page.as_uri()]
-    return subprocess.run(command, capture_output=True, timeout=120, check=True)
 
 
 def pixels(path):
@@ -85,13 +75,9 @@ def check_picture(path, dark):
     return problems
 
 
-def console(stderr):
-    return [line for line in stderr.decode("utf-8", "replace").splitlines() if "CONSOLE" in line]
-
-
 def check(browser, folder, page):
     problems = []
-    dom = run(browser, folder / "profile", page, "--dump-dom")
+    dom = run(browser, folder, page.as_uri(), "--dump-dom")
     source = page.read_text(encoding="utf-8")
     tree = dom.stdout.decode("utf-8")
     for tag in ("svg", "path", "text", "table", "section"):
@@ -102,7 +88,7 @@ def check(browser, folder, page):
     for dark in (False, True):
         picture = folder / f"{page.stem}.png"
         scheme = ["--blink-settings=preferredColorScheme=0"] if dark else []
-        shot = run(browser, folder / "profile", page, f"--screenshot={picture}",
+        shot = run(browser, folder, page.as_uri(), f"--screenshot={picture}", "--hide-scrollbars",
                    f"--window-size={WIDTH},{HEIGHT}", f"--force-device-scale-factor={SCALE}",
                    *scheme)
         problems += console(shot.stderr)
@@ -110,23 +96,5 @@ def check(browser, folder, page):
     return problems
 
 
-def main():
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser is None:
-        print("SKIPPED: no browser here; looked for", ", ".join(BROWSERS))
-        return SKIPPED
-    failures = 0
-    with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
-        subprocess.run([sys.argv[1], name], check=True)
-        for stem in PAGES:
-            problems = check(browser, folder, folder / f"{stem}.html")
-            failures += bool(problems)
-            print("FAIL" if problems else "ok", stem)
-            for problem in problems:
-                print("    ", problem)
-    return 1 if failures else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(check_pages(sys.argv[1], PAGES, check))

@@ -11,12 +11,9 @@ import html
 import json
 import pathlib
 import re
-import shutil
-import subprocess
 import sys
-import tempfile
 
-from screenshot import BROWSERS, SKIPPED, console
+from browser import check_pages, console, run
 
 PAGES = {"tsne_one": 12, "tsne_two": 1234, "tsne_three": 77, "tsne_play": 590, "tsne_part": 30000,
          "tsne_many": 3999}
@@ -51,16 +48,14 @@ def who(data, row):
     return f"row {row}{label} · ({words})"
 
 
-def check(browser, folder, page, row):
+def check(browser, folder, page):
+    row = PAGES[page.stem]
     text = page.read_text(encoding="utf-8")
     data = json.loads(re.search(r'id="map-data">(.*?)</script>', text, re.S).group(1))
     copy = folder / "copy.html"
     copy.write_text(with_hands(text), encoding="utf-8")
-    done = subprocess.run(
-        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr",
-         f"--user-data-dir={folder / 'profile'}", "--virtual-time-budget=30000",
-         "--window-size=1180,1400", "--dump-dom", f"{copy.as_uri()}#row={row}"],
-        capture_output=True, timeout=120, check=True)
+    done = run(browser, folder, f"{copy.as_uri()}#row={row}", "--virtual-time-budget=30000",
+               "--window-size=1180,1400", "--dump-dom")
     problems = console(done.stderr)
     told = re.search(r'<pre id="result">(.*?)</pre>', done.stdout.decode("utf-8"), re.S)
     if not told:
@@ -93,23 +88,5 @@ def check(browser, folder, page, row):
     return problems
 
 
-def main():
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser is None:
-        print("SKIPPED: no browser here; looked for", ", ".join(BROWSERS))
-        return SKIPPED
-    failures = 0
-    with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
-        subprocess.run([sys.argv[1], name], check=True)
-        for stem, row in PAGES.items():
-            problems = check(browser, folder, folder / f"{stem}.html", row)
-            failures += bool(problems)
-            print("FAIL" if problems else "ok", stem)
-            for problem in problems:
-                print("    ", problem)
-    return 1 if failures else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(check_pages(sys.argv[1], PAGES, check))
