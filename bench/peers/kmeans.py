@@ -64,8 +64,7 @@ def inertia(x, centroids):
     return total
 
 
-def run_sklearn(x, start, folder):
-    del folder
+def run_sklearn(x, start):
     model = KMeans(len(start), init=start, n_init=1, max_iter=OPTIONS.iterations, tol=0.0,
                    algorithm="lloyd")
     begin = time.perf_counter()
@@ -75,8 +74,7 @@ def run_sklearn(x, start, folder):
     return time.perf_counter() - begin, model.cluster_centers_
 
 
-def run_faiss(x, start, folder):
-    del folder
+def run_faiss(x, start):
     faiss.omp_set_num_threads(OPTIONS.threads)
     model = faiss.Kmeans(x.shape[1], len(start), niter=OPTIONS.iterations, nredo=1,
                          min_points_per_centroid=1, max_points_per_centroid=len(x))
@@ -85,8 +83,7 @@ def run_faiss(x, start, folder):
     return time.perf_counter() - begin, model.centroids
 
 
-def run_culatent(x, start, folder):
-    del x
+def run_culatent(start, folder):
     report = folder / "report.json"
     save_file({"centroids": start.astype(np.float64)}, folder / "start.safetensors",
               metadata={"culatent.method": "kmeans"})
@@ -105,19 +102,16 @@ def run_culatent(x, start, folder):
 
 def measure(case):
     x, start = planted(*case)
-    runners = {"scikit-learn": run_sklearn, "faiss": run_faiss, "culatent": run_culatent}
+    runners = {"scikit-learn": lambda: run_sklearn(x, start),
+               "faiss": lambda: run_faiss(x, start),
+               "culatent": lambda: run_culatent(start, folder)}
     if faiss is None:
         del runners["faiss"]
-    seconds = {name: [] for name in runners}
-    centroids = {}
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         np.save(folder / "x.npy", x)
-        for _ in range(OPTIONS.repeats):
-            for peer, run in runners.items():
-                taken, centroids[peer] = run(x, start, folder)
-                seconds[peer].append(taken)
-    centroids["float64"] = run_sklearn(x.astype(np.float64), start.astype(np.float64), None)[1]
+        seconds, centroids = peers.alternate(runners, OPTIONS.repeats)
+    centroids["float64"] = run_sklearn(x.astype(np.float64), start.astype(np.float64))[1]
     inertias = {peer: inertia(x, found) for peer, found in centroids.items()}
     median = {peer: statistics.median(taken) for peer, taken in seconds.items()}
     above = {peer: value / inertias["culatent"] - 1 for peer, value in inertias.items()}

@@ -102,7 +102,6 @@ def recall(found, truth):
 def measure(case, data):
     n, d, k = case
     x = rows_of(n, d, data)
-    seconds, found = {}, {}
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         np.save(folder / "x.npy", x)
@@ -115,12 +114,7 @@ def measure(case, data):
             del runners["faiss"]
         if d > 16:
             del runners["kd_tree"]
-        for repeat in range(OPTIONS.repeats):
-            for peer, run in runners.items():
-                if peer == "kd_tree" and repeat > 0:
-                    continue
-                taken, found[peer] = run()
-                seconds.setdefault(peer, []).append(taken)
+        seconds, found = peers.alternate(runners, OPTIONS.repeats, once=("kd_tree",))
     rows = np.arange(CHECKED) * n // CHECKED
     ours = distances(x, found["culatent"], rows)
     agrees = all((ours <= distances(x, other, rows) * (1 + 1e-12)).all() for other in found.values())

@@ -43,3 +43,18 @@ def parse(options_parser):
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = str(options.threads)
     return options
+
+
+def alternate(runners, repeats, once=()):
+    """Calls all runners in turn, `repeats` times, those named in `once` in the first turn alone.
+    A runner returns its seconds and what it found. Returns the seconds of each by name, and what
+    each found last."""
+    seconds = {name: [] for name in runners}
+    found = {}
+    for repeat in range(repeats):
+        for name, run in runners.items():
+            if repeat > 0 and name in once:
+                continue
+            taken, found[name] = run()
+            seconds[name].append(taken)
+    return seconds, found

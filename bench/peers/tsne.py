@@ -84,8 +84,7 @@ def divergence(p, y):
     return float((data[used] * (np.log(data[used] * z) + np.log1p(square[used]))).sum())
 
 
-def run_opentsne(x, folder):
-    del folder
+def run_opentsne(x):
     begin = time.perf_counter()
     embedding = openTSNE.TSNE(perplexity=PERPLEXITY, initialization="pca", random_state=0,
                               early_exaggeration_iter=250, n_iter=ITERATIONS - 250,
@@ -93,16 +92,14 @@ def run_opentsne(x, folder):
     return time.perf_counter() - begin, np.asarray(embedding)
 
 
-def run_sklearn(x, folder):
-    del folder
+def run_sklearn(x):
     begin = time.perf_counter()
     y = TSNE(perplexity=PERPLEXITY, init="pca", learning_rate="auto", max_iter=ITERATIONS,
              random_state=0, n_jobs=OPTIONS.threads).fit_transform(x)
     return time.perf_counter() - begin, y
 
 
-def run_culatent(x, folder):
-    del x
+def run_culatent(folder):
     begin = time.perf_counter()
     subprocess.run(
         [OPTIONS.culatent, "embed", "tsne", folder / "x.npy", "--output", folder / "y.npy",
@@ -114,18 +111,14 @@ def run_culatent(x, folder):
 
 def measure(path):
     x = read(path)
-    runners = {"culatent": run_culatent, "openTSNE": run_opentsne, "scikit-learn": run_sklearn}
+    runners = {"culatent": lambda: run_culatent(folder), "openTSNE": lambda: run_opentsne(x),
+               "scikit-learn": lambda: run_sklearn(x)}
     if len(x) > OPTIONS.sklearn_rows:
         del runners["scikit-learn"]
-    seconds = {name: [] for name in runners}
-    embeddings = {}
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         np.save(folder / "x.npy", x)
-        for _ in range(OPTIONS.repeats):
-            for peer, run in runners.items():
-                taken, embeddings[peer] = run(x, folder)
-                seconds[peer].append(taken)
+        seconds, embeddings = peers.alternate(runners, OPTIONS.repeats)
     p = affinities(x)
     median = {peer: statistics.median(taken) for peer, taken in seconds.items()}
     kl = {peer: divergence(p, y) for peer, y in embeddings.items()}
