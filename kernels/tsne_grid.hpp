@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "host/exact_sum_bins.hpp"
+#include "kernels/backend.hpp"
 
 /// The grid through which repulsion is summed: what both backends share.
 ///
@@ -67,6 +68,10 @@ Grid choose_grid(const double (&low)[2], const double (&high)[2], std::int64_t m
 
 /// spectrum[k1 * stride + k0], 0 ≤ k ≤ size/2: what a transformed density is multiplied with, the
 /// scale of the inverse transform included.
-void fill_influence(const Grid& grid, std::int64_t stride, float* spectrum);
+///   flops: about 1.25 size0 size1 log2(size0 size1) in double, by the threads of the host
+void fill_influence(const CpuBackend& backend, const Grid& grid, std::int64_t stride,
+                    float* spectrum);
+/// Bytes that it takes for transforms of `sizes` at most.
+std::int64_t influence_bytes(std::int64_t size0, std::int64_t size1, int n_workers);
 
 }  // namespace culatent::tsne

@@ -53,7 +53,7 @@ std::int64_t GridConvolution::bytes(std::int64_t most_nodes, int n_dimensions, i
                                 (size(other) / 2 + 1) * columns +
                                 n_workers * space_size(size(most_nodes), size(other));
   // The influence function is made in double, before it is kept in float.
-  return elements * 4 + (size(other) / 2 + 1) * (size(most_nodes) / 2 + 1) * 8;
+  return elements * 4 + influence_bytes(size(most_nodes), size(other), n_workers);
 }
 
 void GridConvolution::set_grid(const CpuBackend& backend, const Grid& grid) {
@@ -69,7 +69,7 @@ void GridConvolution::set_grid(const CpuBackend& backend, const Grid& grid) {
     space_ = Matrix<float>(n_workers_, space_size(grid.size[0], grid.size[1]));
   }
   if (!same || grid.spacing != grid_.spacing) {
-    fill_influence(grid, columns, influence_.data());
+    fill_influence({backend.threads, n_workers_}, grid, columns, influence_.data());
   }
   if (!same || re_.rows() != rows) {
     re_ = im_ = {};

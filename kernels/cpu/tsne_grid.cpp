@@ -40,19 +40,34 @@ double potential(const Grid& grid, std::int64_t i, std::int64_t j) {
   return 1.0 / (1.0 + x * x + y * y) - grid.level;
 }
 
-// Transforms of kLanes even sequences: out(k, lane), 0 ≤ k ≤ size / 2, of in(t, lane).
+// Elements that a worker's transforms take.
+std::int64_t space_size(std::int64_t size0, std::int64_t size1) {
+  return 4 * std::max(size0, size1) * kLanes;
+}
+
+// Transforms of `count` even sequences: out(k, i), 0 ≤ k ≤ size / 2, of in(t, i).
 template <class In, class Out>
-void transform_even(const Fft<double>& fft, Matrix<double>& space, In&& in, Out&& out) {
-  auto* re = reinterpret_cast<Vec*>(space.data());
-  auto* im = re + fft.size();
-  for (std::int64_t t = 0; t < fft.size(); ++t) {
-    for (int lane = 0; lane < kLanes; ++lane) space(t, lane) = in(t, lane);
-    im[t] = Vec{};
-  }
-  fft.transform(re, im, im + fft.size());
-  for (std::int64_t k = 0; k <= fft.size() / 2; ++k) {
-    for (int lane = 0; lane < kLanes; ++lane) out(k, lane, space(k, lane));
-  }
+void transform_even(const CpuBackend& backend, const Fft<double>& fft, std::int64_t count,
+                    Matrix<double>& spaces, In&& in, Out&& out) {
+  backend.threads.parallel_for((count + kLanes - 1) / kLanes, backend.n_workers,
+                               [&](std::int64_t task, int worker) {
+                                 double* const space = spaces.view().row(worker);
+                                 auto* re = reinterpret_cast<Vec*>(space);
+                                 auto* im = re + fft.size();
+                                 const std::int64_t first = task * kLanes;
+                                 const std::int64_t last = std::min(count, first + kLanes) - 1;
+                                 for (std::int64_t t = 0; t < fft.size(); ++t) {
+                                   for (int lane = 0; lane < kLanes; ++lane) {
+                                     space[t * kLanes + lane] = in(t, std::min(first + lane, last));
+                                   }
+                                   im[t] = Vec{};
+                                 }
+                                 fft.transform(re, im, im + fft.size());
+                                 for (std::int64_t k = 0; k <= fft.size() / 2; ++k) {
+                                   for (std::int64_t i = first; i <= last; ++i)
+                                     out(k, i, space[k * kLanes + i - first]);
+                                 }
+                               });
 }
 
 }  // namespace
@@ -85,35 +100,31 @@ Grid choose_grid(const double (&low)[2], const double (&high)[2], std::int64_t m
   return grid;
 }
 
-void fill_influence(const Grid& grid, std::int64_t stride, float* spectrum) {
+void fill_influence(const CpuBackend& backend, const Grid& grid, std::int64_t stride,
+                    float* spectrum) {
   const std::int64_t n0 = grid.size[0], n1 = grid.size[1];
   const Fft<double> along(n0), down(n1);
-  Matrix<double> space(4 * std::max(n0, n1), kLanes);
+  Matrix<double> spaces(backend.n_workers, space_size(n0, n1));
   // Rows beyond n1 / 2 are those before it, the other way round.
   Matrix<double> half(n1 / 2 + 1, n0 / 2 + 1);
-  for (std::int64_t j = 0; j < half.rows(); j += kLanes) {
-    transform_even(
-        along, space,
-        [&](std::int64_t t, int lane) { return potential(grid, t, std::min(j + lane, n1 / 2)); },
-        [&](std::int64_t k, int lane, double value) {
-          if (j + lane < half.rows()) half(j + lane, k) = value;
-        });
-  }
+  transform_even(
+      backend, along, half.rows(), spaces,
+      [&](std::int64_t t, std::int64_t j) { return potential(grid, t, j); },
+      [&](std::int64_t k, std::int64_t j, double value) { half(j, k) = value; });
   const std::vector<double> factors0 = spline_factors(n0), factors1 = spline_factors(n1);
   const double scale = 1.0 / (static_cast<double>(n0) * static_cast<double>(n1));
-  for (std::int64_t i = 0; i < half.cols(); i += kLanes) {
-    transform_even(
-        down, space,
-        [&](std::int64_t t, int lane) {
-          return half(std::min(t, n1 - t), std::min(i + lane, n0 / 2));
-        },
-        [&](std::int64_t k, int lane, double value) {
-          if (i + lane >= half.cols()) return;
-          const double factor =
-              factors0[static_cast<std::size_t>(i + lane)] * factors1[static_cast<std::size_t>(k)];
-          spectrum[k * stride + i + lane] = static_cast<float>(scale * factor * value);
-        });
-  }
+  transform_even(
+      backend, down, half.cols(), spaces,
+      [&](std::int64_t t, std::int64_t i) { return half(std::min(t, n1 - t), i); },
+      [&](std::int64_t k, std::int64_t i, double value) {
+        const double factor =
+            factors0[static_cast<std::size_t>(i)] * factors1[static_cast<std::size_t>(k)];
+        spectrum[k * stride + i] = static_cast<float>(scale * factor * value);
+      });
+}
+
+std::int64_t influence_bytes(std::int64_t size0, std::int64_t size1, int n_workers) {
+  return 8 * ((size1 / 2 + 1) * (size0 / 2 + 1) + n_workers * space_size(size0, size1));
 }
 
 }  // namespace culatent::tsne

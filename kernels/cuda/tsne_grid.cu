@@ -147,7 +147,7 @@ bool DeviceGridRepulsion::set_grid(const CudaBackend& backend, const double (&lo
   const bool other = !same || a.grid.spacing != before.spacing;
   if (other) {
     std::vector<float> influence(static_cast<std::size_t>(a.influence.size()));
-    fill_influence(a.grid, view.columns, influence.data());
+    fill_influence({backend.threads, backend.n_workers}, a.grid, view.columns, influence.data());
     a.influence.upload(influence.data(), a.influence.size());
     view.inverse = static_cast<float>(1.0 / a.grid.spacing);
   }
