@@ -81,6 +81,9 @@ void check_rows(std::int64_t n_rows, std::int64_t n_features, const Options& opt
 }
 
 void check_positions(MatrixView<const float> positions, std::int64_t n_rows, const char* what) {
+  if (positions.space != MemorySpace::host) {
+    throw invalid_argument(std::string(what) + " is in device memory", what, "copy it to the host");
+  }
   if (positions.rows != n_rows || positions.cols < 1 || positions.cols > 3) {
     throw data_error(std::string(what) + " is " + std::to_string(positions.rows) + " x " +
                          std::to_string(positions.cols) + ", the data have " +

@@ -18,8 +18,6 @@ inline constexpr std::int64_t kExactRows = 3000;
 /// The same on a CUDA device: counted, not measured. All pairs of so many take 0.05 ms of an H200,
 /// as long as starting the kernels of the grid.
 inline constexpr std::int64_t kExactRowsOnDevice = 16'384;
-/// Rows up to which the divergence at the end is summed over all pairs: seconds on two threads.
-inline constexpr std::int64_t kExactDivergenceRows = 200'000;
 /// Rows up to which divergence() takes the affinities of all pairs.
 inline constexpr std::int64_t kDenseDivergenceRows = 2000;
 

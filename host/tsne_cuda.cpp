@@ -22,7 +22,7 @@ CudaEngine::CudaEngine(const CudaBackend& backend, const Prepared& prepared, Mat
                        Repulsion repulsion)
     : backend_(backend),
       prepared_(prepared),
-      tiles_(RepulsionTiles::choose(repulsion == Repulsion::exact ? start.rows() : 0)),
+      tiles_(RepulsionTiles::choose(start.rows())),
       positions_(std::move(start)),
       starts_(backend.device, positions_.rows() + 1, "affinities"),
       columns_(backend.device, count(prepared.graph.values), "affinities"),
@@ -32,14 +32,16 @@ CudaEngine::CudaEngine(const CudaBackend& backend, const Prepared& prepared, Mat
       gains_(backend.device, positions_.size(), "gains"),
       attraction_(backend.device, positions_.size(), "forces"),
       repulsion_(backend.device, positions_.size(), "forces"),
-      force_parts_(backend.device, checked_product(tiles_.n_tiles(), positions_.size()),
-                   "forces between tiles"),
+      force_parts_(
+          backend.device,
+          repulsion == Repulsion::exact ? checked_product(tiles_.n_tiles(), positions_.size()) : 0,
+          "forces between tiles"),
       pair_parts_(backend.device, tiles_.n_pairs(), "sums of tiles"),
       move_parts_(backend.device,
                   move_parts(positions_.rows(), static_cast<int>(positions_.cols())), "sums"),
       parts_(backend.device, kSumParts, "sums"),
       norms_(backend.device, kMostNorms, "norms"),
-      partition_(backend.device, 1, "sums"),
+      partition_(backend.device, 2, "sums"),
       move_(backend.device, 1, "a step") {
   const AffinityRows p = prepared.view();
   starts_.upload(p.starts.data(), starts_.size());
@@ -70,12 +72,12 @@ CudaEngine::CudaEngine(const CudaBackend& backend, const Prepared& prepared, Mat
 std::int64_t CudaEngine::bytes(const CudaBackend& backend, std::int64_t n_rows, int n_dimensions,
                                std::int64_t n_affinities, Repulsion repulsion) {
   const bool exact = repulsion == Repulsion::exact;
-  const RepulsionTiles tiles = RepulsionTiles::choose(exact ? n_rows : 0);
+  const RepulsionTiles tiles = RepulsionTiles::choose(n_rows);
   const std::int64_t values = checked_product(n_rows, 4 * n_dimensions);
   const std::int64_t descent =
       8 * (n_rows + 1) + checked_product(n_affinities, 8) +
-      checked_product(values, 5 + tiles.n_tiles()) +
-      8 * (tiles.n_pairs() + move_parts(n_rows, n_dimensions) + kSumParts + kMostNorms + 1) +
+      checked_product(values, 5 + (exact ? tiles.n_tiles() : 0)) +
+      8 * (tiles.n_pairs() + move_parts(n_rows, n_dimensions) + kSumParts + kMostNorms + 2) +
       static_cast<std::int64_t>(sizeof(DeviceMove));
   if (exact) return descent;
   return descent + 3 * values +
@@ -184,17 +186,40 @@ double CudaEngine::divergence(bool all_pairs) {
       backend_,
       {starts_.data(), columns_.data(), values_.data(), positions_.rows(), values_.size()},
       points_.data(), static_cast<int>(positions_.cols()), parts_.data());
-  double z = 0.0;
-  partition_.download(&z, 1);
-  // Once a fit, and without memory for forces: on the host.
-  if (grid_ && all_pairs) z = partition({backend_.threads, backend_.n_workers}, positions());
-  return divergence_of(prepared_, sum_of_parts(), z);
+  if (grid_ && all_pairs) {
+    find_partition(backend_, tiles_, points_.data(), static_cast<int>(positions_.cols()),
+                   pair_parts_.data(), partition_.data() + 1);
+  }
+  double z[2] = {};
+  partition_.download(z, 2);
+  return divergence_of(prepared_, sum_of_parts(), z[grid_ && all_pairs ? 1 : 0]);
 }
 
 MatrixView<const float> CudaEngine::positions() {
   if (stale_) points_.download(positions_.data(), positions_.size());
   stale_ = false;
   return positions_.view();
+}
+
+double partition_on_device(const CudaBackend& backend, MatrixView<const float> embedding) {
+  const RepulsionTiles tiles = RepulsionTiles::choose(embedding.rows);
+  DeviceArray<float> points(backend.device, embedding.rows * embedding.cols, "positions");
+  const DeviceArray<double> sums(backend.device, tiles.n_pairs(), "sums of tiles");
+  const DeviceArray<double> partition(backend.device, 1, "a sum");
+  if (embedding.stride == embedding.cols) {
+    points.upload(embedding.data, points.size());
+  } else {
+    Matrix<float> dense(embedding.rows, embedding.cols);
+    for (std::int64_t i = 0; i < dense.rows(); ++i) {
+      std::copy_n(embedding.row(i), dense.cols(), dense.view().row(i));
+    }
+    points.upload(dense.data(), dense.size());
+  }
+  find_partition(backend, tiles, points.data(), static_cast<int>(embedding.cols), sums.data(),
+                 partition.data());
+  double z = 0.0;
+  partition.download(&z, 1);
+  return z;
 }
 
 }  // namespace culatent::tsne

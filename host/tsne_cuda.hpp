@@ -18,6 +18,9 @@ namespace culatent::tsne {
 /// outgrows it the interval is done again, from the same state, on a larger one.
 class CudaEngine {
  public:
+  /// Up to which the divergence at the end is summed over all pairs: counted, half a second.
+  static constexpr std::int64_t kExactDivergenceRows = 2'000'000;
+
   /// The device of `backend` is active, here and in every call.
   CudaEngine(const CudaBackend& backend, const Prepared& prepared, Matrix<float> start,
              Repulsion repulsion);
@@ -41,7 +44,7 @@ class CudaEngine {
 
   const CudaBackend backend_;
   const Prepared& prepared_;
-  const RepulsionTiles tiles_;  // none with a grid
+  const RepulsionTiles tiles_;
   Matrix<float> positions_;
   bool stale_ = false;  // positions_ are those of before
   DeviceArray<std::int64_t> starts_;
@@ -49,12 +52,16 @@ class CudaEngine {
   DeviceArray<float> values_;
   DeviceArray<float> points_, velocity_, gains_, attraction_, repulsion_;
   DeviceArray<float> force_parts_;
-  DeviceArray<double> pair_parts_, move_parts_, parts_, norms_, partition_;
+  DeviceArray<double> pair_parts_, move_parts_, parts_, norms_;
+  DeviceArray<double> partition_;  // of the repulsion, and that of all pairs where it was asked for
   DeviceArray<DeviceMove> move_;
   std::optional<DeviceGridRepulsion> grid_;
   DeviceArray<float> saved_;              // points, velocities and gains of an interval's beginning
   std::optional<LaunchGraph> iteration_;  // move and forces, on the grid at hand
   bool coarse_ = false;
 };
+
+/// Z of any embedding in host memory. The device of `backend` is active.
+double partition_on_device(const CudaBackend& backend, MatrixView<const float> embedding);
 
 }  // namespace culatent::tsne

@@ -18,6 +18,9 @@ struct Phase {
 /// The descent on the CPU. Positions, velocity, gains and forces are [N, q] float.
 class CpuEngine {
  public:
+  /// Up to which the divergence at the end is summed over all pairs: seconds on two threads.
+  static constexpr std::int64_t kExactDivergenceRows = 200'000;
+
   CpuEngine(const CpuBackend& backend, const Prepared& prepared, Matrix<float> start,
             Repulsion repulsion);
   static std::int64_t bytes(std::int64_t n_rows, int n_dimensions, Repulsion repulsion,

@@ -103,7 +103,7 @@ void descend(const Context& context, const Options& options, Engine& engine, dou
     if (fit.converged) break;
   }
   fit.interrupted = !go_on;
-  fit.exact_kl = fit.repulsion == Repulsion::exact || n <= kExactDivergenceRows;
+  fit.exact_kl = fit.repulsion == Repulsion::exact || n <= Engine::kExactDivergenceRows;
   fit.kl = engine.divergence(fit.exact_kl);
   fit.trace.back().kl = fit.kl;
   fit.trace.back().gradient_norm =
@@ -140,11 +140,13 @@ std::int64_t start_bytes(const Options& options, const RowSource<float>& rows, i
   return bytes;
 }
 
-// A quarter of the largest transforms, in double and in float.
-std::int64_t influence_bytes(std::int64_t n_rows, int n_dimensions) {
+// The influence function of the largest grid, which the host makes in double and hands over in
+// float.
+std::int64_t grid_bytes(std::int64_t n_rows, int n_dimensions, int n_workers) {
   const auto size = [](std::int64_t nodes) { return (nodes + kMargin) * 5 / 2 + 32; };
   const std::int64_t most = choose_most_nodes(n_rows);
-  return 3 * size(most) * size(n_dimensions == 1 ? kOrder + 1 : most) + 64 * size(most);
+  const std::int64_t size0 = size(most), size1 = size(n_dimensions == 1 ? kOrder + 1 : most);
+  return size0 * size1 + influence_bytes(size0, size1, n_workers);
 }
 
 // What a CUDA device does not do yet.
@@ -168,6 +170,19 @@ void plan_device(const Context& context, std::int64_t n, std::int64_t k, const O
                      "give it more, use a lower perplexity, or compute on the CPU");
 }
 #endif
+
+double find_partition(const Context& context, const CpuBackend& backend,
+                      MatrixView<const float> embedding) {
+#ifdef CULATENT_HAS_CUDA
+  if (context.cuda() != nullptr) {
+    const ActiveDevice active(*context.cuda());
+    return partition_on_device({*context.cuda(), backend.threads, backend.n_workers}, embedding);
+  }
+#else
+  static_cast<void>(context);
+#endif
+  return partition(backend, embedding);
+}
 
 // From the start to the end, on one backend.
 template <class Engine>
@@ -211,7 +226,9 @@ Plan plan(const Context& context, const RowSource<float>& rows, const Options& o
     if (cuda) {
       descent = checked_product(n, 2 * 4 * options.n_dimensions);  // positions, a copy on the way
       // The influence function is made by the host.
-      if (repulsion == Repulsion::fft) descent += influence_bytes(n, options.n_dimensions);
+      if (repulsion == Repulsion::fft) {
+        descent += grid_bytes(n, options.n_dimensions, workers);
+      }
     }
     return std::max({making, graph + start_bytes(options, rows, workers), graph + descent});
   };
@@ -280,7 +297,7 @@ Divergence divergence(const Context& context, const RowSource<float>& rows,
   const CpuBackend backend{context.threads(), plan.n_workers};
   const Prepared prepared = prepare(context, backend, rows, options, k, options.seed.value_or(0));
   const double energy = attraction_energy(backend, prepared.view(), embedding);
-  return {divergence_of(prepared, energy, partition(backend, embedding)),
+  return {divergence_of(prepared, energy, find_partition(context, backend, embedding)),
           k == rows.rows() - 1 ? Affinities::dense : Affinities::sparse};
 }
 

@@ -62,6 +62,11 @@ struct RepulsionParts {
 void repel(const CudaBackend& backend, const RepulsionTiles& tiles, const float* points,
            int n_dimensions, const RepulsionParts& parts, float* forces, double* partition);
 
+/// *partition = Z alone, without memory for forces. `sums`: [n_pairs].
+///   flops: N² / 2 (3 q + 1), one reciprocal a pair
+void find_partition(const CudaBackend& backend, const RepulsionTiles& tiles, const float* points,
+                    int n_dimensions, double* sums, double* partition);
+
 /// What moves points, on the device.
 struct DeviceMove {
   float exaggeration = 1.0f;

@@ -97,6 +97,14 @@ TEST_F(TsneInput, StartsThatDoNotFitAreRefused) {
 }
 
 // Fewer rows than three perplexities: all others are neighbours.
+TEST_F(TsneInput, EmbeddingsElsewhereAreRefused) {
+  const Matrix<float> rows = noise(50, 3), embedding = noise(50, 2);
+  const MatrixView<const float> elsewhere(embedding.data(), 50, 2, 2, MemorySpace::device);
+  EXPECT_THROW(divergence(context_, MatrixRows<float>(rows.view()), elsewhere), invalid_argument);
+  EXPECT_THROW(divergence(context_, MatrixRows<float>(rows.view()), embedding.view().slice(0, 49)),
+               data_error);
+}
+
 TEST_F(TsneInput, FewRowsHaveAnEmbedding) {
   for (const std::int64_t n : {33, 60, 90, 91}) expect_finite(noise(n, 4));
   options_.perplexity = {1.5};

@@ -136,6 +136,22 @@ TEST_F(TsneFitOnDevice, MovesThroughAGridAsAllPairsMoveIt) {
     EXPECT_EQ(fit.repulsion, Repulsion::fft);
     EXPECT_LE(context.peak_device_bytes(), fit.plan.device_bytes);
     EXPECT_NEAR(fit.kl, exact.kl, 1e-3 * exact.kl);
+    // The last one is over all pairs.
+    EXPECT_TRUE(fit.exact_kl);
+    const CpuBackend backend{context.threads(), 1};
+    const Prepared prepared = prepare(context, backend, MatrixRows<float>(rows.view()), options,
+                                      choose_neighbors(n, options), 0);
+    const double kl = objective(prepared.view(), in_double(fit.embedding), q);
+    constexpr double kFloat = 64 * std::numeric_limits<float>::epsilon();
+    EXPECT_NEAR(fit.kl, kl, kFloat * kl);
+    Matrix<float> wide(n, q + 2);  // a view of whose columns is as good
+    for (std::int64_t i = 0; i < n; ++i) std::copy_n(&fit.embedding(i, 0), q, &wide(i, 0));
+    for (const std::int64_t stride : {q + 0, q + 2}) {
+      const float* at = stride == q ? fit.embedding.data() : wide.data();
+      const MatrixView<const float> embedding(at, n, q, stride);
+      EXPECT_NEAR(divergence(context, MatrixRows<float>(rows.view()), embedding, options).kl, kl,
+                  kFloat * kl);
+    }
     double error = 0.0, moved = 0.0;
     for (std::int64_t at = 0; at < n * q; ++at) {
       const auto end = static_cast<double>(exact.embedding.data()[at]);

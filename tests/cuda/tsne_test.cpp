@@ -95,6 +95,15 @@ class TsneSteps : public CudaTest {
     const Real terms = 32.0L * tiles.piece / 128.0L + roundings(points.q);
     EXPECT_NEAR(to_host(partition)[0] / static_cast<double>(z), 1.0,
                 static_cast<double>(terms * kUnit));
+    // Alone, a thread adds up two points' pairs with 128 others in float.
+    const auto alone = blank<double>(1), tile_sums = blank<double>(tiles.n_pairs() + kMargin);
+    find_partition(backend(), tiles, input.data(), points.q, tile_sums.data(), alone.data());
+    EXPECT_NEAR(to_host(alone)[0] / static_cast<double>(z), 1.0,
+                static_cast<double>((256.0L + roundings(points.q)) * kUnit));
+    const std::vector<double> used = to_host(tile_sums);
+    for (std::int64_t i = tiles.n_pairs(); i < tiles.n_pairs() + kMargin; ++i) {
+      ASSERT_TRUE(std::isnan(used[at(i)])) << i;
+    }
   }
 };
 
