@@ -100,6 +100,16 @@ void check_positions(MatrixView<const float> positions, std::int64_t n_rows, con
   }
 }
 
+Matrix<float> dense_positions(MatrixView<const float> positions, std::int64_t n_rows,
+                              const char* what) {
+  check_positions(positions, n_rows, what);
+  Matrix<float> dense(positions.rows, positions.cols);
+  for (std::int64_t i = 0; i < n_rows; ++i) {
+    std::copy_n(positions.row(i), positions.cols, &dense(i, 0));
+  }
+  return dense;
+}
+
 std::int64_t choose_neighbors(std::int64_t n_rows, const Options& options,
                               std::int64_t dense_rows) {
   const bool dense = options.affinities == Affinities::dense ||

@@ -30,6 +30,9 @@ void check_options(const Options& options);
 void check_rows(std::int64_t n_rows, std::int64_t n_features, const Options& options);
 /// The same for positions given, [N, q] and finite. `what`: "the start", "the embedding".
 void check_positions(MatrixView<const float> positions, std::int64_t n_rows, const char* what);
+/// These checked and dense.
+Matrix<float> dense_positions(MatrixView<const float> positions, std::int64_t n_rows,
+                              const char* what);
 
 /// Neighbours of a row; N − 1: all pairs.
 std::int64_t choose_neighbors(std::int64_t n_rows, const Options& options,

@@ -206,15 +206,7 @@ double partition_on_device(const CudaBackend& backend, MatrixView<const float> e
   DeviceArray<float> points(backend.device, embedding.rows * embedding.cols, "positions");
   const DeviceArray<double> sums(backend.device, tiles.n_pairs(), "sums of tiles");
   const DeviceArray<double> partition(backend.device, 1, "a sum");
-  if (embedding.stride == embedding.cols) {
-    points.upload(embedding.data, points.size());
-  } else {
-    Matrix<float> dense(embedding.rows, embedding.cols);
-    for (std::int64_t i = 0; i < dense.rows(); ++i) {
-      std::copy_n(embedding.row(i), dense.cols(), dense.view().row(i));
-    }
-    points.upload(dense.data(), dense.size());
-  }
+  points.upload(embedding.data, points.size());
   find_partition(backend, tiles, points.data(), static_cast<int>(embedding.cols), sums.data(),
                  partition.data());
   double z = 0.0;

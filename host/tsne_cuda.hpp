@@ -61,7 +61,7 @@ class CudaEngine {
   bool coarse_ = false;
 };
 
-/// Z of any embedding in host memory. The device of `backend` is active.
+/// Z of any embedding, dense and in host memory. The device of `backend` is active.
 double partition_on_device(const CudaBackend& backend, MatrixView<const float> embedding);
 
 }  // namespace culatent::tsne

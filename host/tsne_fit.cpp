@@ -291,13 +291,13 @@ Divergence divergence(const Context& context, const RowSource<float>& rows,
   check_options(options);
   check_rows(rows.rows(), rows.cols(), options);
   check_rows(context, rows);
-  check_positions(embedding, rows.rows(), "the embedding");
+  const Matrix<float> positions = dense_positions(embedding, rows.rows(), "the embedding");
   const std::int64_t k = choose_neighbors(rows.rows(), options, kDenseDivergenceRows);
   const Plan plan = plan_affinities(context, rows, options, k);
   const CpuBackend backend{context.threads(), plan.n_workers};
   const Prepared prepared = prepare(context, backend, rows, options, k, options.seed.value_or(0));
-  const double energy = attraction_energy(backend, prepared.view(), embedding);
-  return {divergence_of(prepared, energy, find_partition(context, backend, embedding)),
+  const double energy = attraction_energy(backend, prepared.view(), positions.view());
+  return {divergence_of(prepared, energy, find_partition(context, backend, positions.view())),
           k == rows.rows() - 1 ? Affinities::dense : Affinities::sparse};
 }
 

@@ -138,7 +138,9 @@ Matrix<float> transform(const Context& context, const RowSource<float>& referenc
   check_options(options);
   check_rows(context, reference);
   check_rows(context, rows);
-  check_positions(embedding, reference.rows(), "the reference embedding");
+  const Matrix<float> places =
+      dense_positions(embedding, reference.rows(), "the reference embedding");
+  embedding = places.view();
   Matrix<float> positions(rows.rows(), embedding.cols);
   if (rows.rows() == 0) return positions;
   const std::int64_t k = std::min<std::int64_t>(

@@ -298,6 +298,14 @@ TEST(TsneTransform, PutsNewRowsWithTheirLike) {
       right += nearest % 5 == (1000 + i) % 5;
     }
     EXPECT_GE(right, 196) << q;
+    // Positions may lie apart.
+    Matrix<float> wide(1000, q + 3);
+    for (std::int64_t i = 0; i < 1000; ++i) std::copy_n(&fit.embedding(i, 0), q, &wide(i, 2));
+    const MatrixView<const float> apart(wide.data() + 2, 1000, q, q + 3);
+    EXPECT_TRUE(same_bits(
+        transform(context, MatrixRows<float>(old), apart, MatrixRows<float>(fresh)), placed));
+    EXPECT_EQ(divergence(context, MatrixRows<float>(old), apart, options).kl,
+              divergence(context, MatrixRows<float>(old), fit.embedding.view(), options).kl);
     // A row's place is its own affair.
     const Matrix<float> alone = transform(context, MatrixRows<float>(old), fit.embedding.view(),
                                           MatrixRows<float>(fresh.slice(17, 1)));
