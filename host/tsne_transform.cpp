@@ -1,3 +1,5 @@
+#include "host/tsne_transform.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -5,7 +7,10 @@
 #include "culatent/error.hpp"
 #include "host/place.hpp"
 #include "host/row_method.hpp"
-#include "host/tsne.hpp"
+#ifdef CULATENT_HAS_CUDA
+#include "host/device_flow.hpp"
+#include "kernels/cuda/cuda_device.hpp"
+#endif
 
 namespace culatent::tsne {
 namespace {
@@ -13,12 +18,6 @@ namespace {
 constexpr std::int64_t kRows = 256;  // of a task
 
 std::size_t index(std::int64_t i) { return static_cast<std::size_t>(i); }
-
-// Of every new row: its neighbours among the old ones and their affinities, which sum to 1.
-struct Attractors {
-  Matrix<std::int32_t> indices;  // [M, k]
-  Matrix<float> affinities;      // [M, k]
-};
 
 void check_options(const TransformOptions& options) {
   if (!(options.perplexity > 1.0) || !std::isfinite(options.perplexity)) {
@@ -68,16 +67,8 @@ class Repeller {
     if (embedding.cols > 2) return;
     grid_.emplace(embedding.rows, static_cast<int>(embedding.cols),
                   choose_most_nodes(embedding.rows), backend.n_workers);
-    double widest = 0.0;
-    for (std::int64_t d = 0; d < embedding.cols; ++d) {
-      float low = embedding(0, d), high = low;
-      for (std::int64_t i = 0; i < embedding.rows; ++i) {
-        low = std::min(low, embedding(i, d));
-        high = std::max(high, embedding(i, d));
-      }
-      widest = std::max(widest, static_cast<double>(high) - static_cast<double>(low));
-    }
-    grid_->set_sources(backend, embedding, 0.05 * widest + 1.0);
+    const Region region(embedding);
+    grid_->set_sources(backend, embedding, region.low, region.high);
   }
 
   // forces = sum_j q² (y − y_j) and sums = sum_j q of every place.
@@ -130,7 +121,39 @@ void move_rows(const CpuBackend& backend, const TransformOptions& options,
       });
 }
 
+void place(const CpuBackend& backend, const TransformOptions& options, const Attractors& attractors,
+           MatrixView<const float> embedding, Matrix<float>& positions) {
+  const std::int64_t m = positions.rows(), q = positions.cols();
+  Repeller repeller(backend, embedding);
+  Matrix<float> velocity(m, q), gains(m, q), repulsion(m, q);
+  std::fill_n(gains.data(), gains.size(), 1.0f);
+  std::vector<float> sums(index(m));
+  for (int iteration = 0; iteration < options.max_iter; ++iteration) {
+    repeller.repel(positions.view(), repulsion.view(), sums);
+    move_rows(backend, options, attractors, embedding, repulsion.view(), sums, positions.view(),
+              velocity.view(), gains.view());
+  }
+}
+
 }  // namespace
+
+Region::Region(MatrixView<const float> embedding) {
+  double widest = 0.0;
+  for (std::int64_t d = 0; d < std::min<std::int64_t>(2, embedding.cols); ++d) {
+    float least = embedding(0, d), greatest = least;
+    for (std::int64_t i = 0; i < embedding.rows; ++i) {
+      least = std::min(least, embedding(i, d));
+      greatest = std::max(greatest, embedding(i, d));
+    }
+    low[d] = static_cast<double>(least);
+    high[d] = static_cast<double>(greatest);
+    widest = std::max(widest, high[d] - low[d]);
+  }
+  for (std::int64_t d = 0; d < std::min<std::int64_t>(2, embedding.cols); ++d) {
+    low[d] -= 0.05 * widest + 1.0;
+    high[d] += 0.05 * widest + 1.0;
+  }
+}
 
 Matrix<float> transform(const Context& context, const RowSource<float>& reference,
                         MatrixView<const float> embedding, const RowSource<float>& rows,
@@ -165,6 +188,15 @@ Matrix<float> transform(const Context& context, const RowSource<float>& referenc
       },
       "raise it, or place fewer rows at a time", plan);
   const CpuBackend backend{context.threads(), plan.n_workers};
+#ifdef CULATENT_HAS_CUDA
+  if (context.cuda() != nullptr) {
+    const ActiveDevice active(*context.cuda());
+    check_device_bytes(context,
+                       placing_bytes({*context.cuda(), backend.threads, backend.n_workers},
+                                     reference.rows(), m, static_cast<int>(q), k),
+                       "give it more, or place fewer rows at a time");
+  }
+#endif
   Attractors attractors;
   {
     neighbors::Neighbors found =
@@ -175,15 +207,15 @@ Matrix<float> transform(const Context& context, const RowSource<float>& referenc
     attractors.indices = std::move(found.indices);
   }
   start_at_medians(backend, attractors, embedding, positions.view());
-  Repeller repeller(backend, embedding);
-  Matrix<float> velocity(m, q), gains(m, q), repulsion(m, q);
-  std::fill_n(gains.data(), gains.size(), 1.0f);
-  std::vector<float> sums(index(m));
-  for (int iteration = 0; iteration < options.max_iter; ++iteration) {
-    repeller.repel(positions.view(), repulsion.view(), sums);
-    move_rows(backend, options, attractors, embedding, repulsion.view(), sums, positions.view(),
-              velocity.view(), gains.view());
+#ifdef CULATENT_HAS_CUDA
+  if (context.cuda() != nullptr) {
+    const ActiveDevice active(*context.cuda());
+    place_on_device({*context.cuda(), backend.threads, backend.n_workers}, options, attractors,
+                    embedding, positions);
+    return positions;
   }
+#endif
+  place(backend, options, attractors, embedding, positions);
   return positions;
 }
 

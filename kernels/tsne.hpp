@@ -70,8 +70,9 @@ class GridRepulsion {
   ///   flops: N (about 400), and the transforms of the grid
   double repel(const CpuBackend& backend, MatrixView<const float> points, MatrixView<float> forces);
 
-  /// Makes the potential of `points`, on a grid that reaches `margin` beyond them.
-  void set_sources(const CpuBackend& backend, MatrixView<const float> points, double margin);
+  /// Makes the potential of `points`, on a grid between `low` and `high`, which holds them.
+  void set_sources(const CpuBackend& backend, MatrixView<const float> points,
+                   const double (&low)[2], const double (&high)[2]);
   /// Potential φ, and −½ ∇φ, at any places on the grid; places beyond it are moved to its edge.
   /// Returns the sum of the potentials.
   double read(const CpuBackend& backend, MatrixView<const float> places, MatrixView<float> forces,

@@ -132,7 +132,8 @@ struct TransformOptions {
 
 /// Places new rows in a fixed embedding of `reference` (Poličar, Stražar & Zupan 2024): each starts
 /// at the weighted median of its neighbours and descends its own divergence, so a row's place does
-/// not depend on the others. [M, q].
+/// not depend on the others. [M, q]. On a CUDA device the descent runs there.
+///   flops: of an iteration M (8 k + 400) beside the neighbours' search; in 3 dimensions 18 N M
 /// Throws as fit(), and data_error for rows of another width, or an embedding of other rows.
 Matrix<float> transform(const Context& context, const RowSource<float>& reference,
                         MatrixView<const float> embedding, const RowSource<float>& rows,

@@ -160,25 +160,7 @@ void GridRepulsion::spread(MatrixView<const float> points, std::int64_t strip) {
 }
 
 void GridRepulsion::set_sources(const CpuBackend& backend, MatrixView<const float> points,
-                                double margin) {
-  std::fill_n(extents_.data(), extents_.size(), std::numeric_limits<float>::lowest());
-  for_points(backend, points.rows, [&](std::int64_t block, std::int64_t i) {
-    for (int k = 0; k < points.cols; ++k) {
-      float* extent = &extents_(block, 2 * k);  // the least value's negative, and the greatest
-      extent[0] = std::max(extent[0], -points(i, k));
-      extent[1] = std::max(extent[1], points(i, k));
-    }
-  });
-  double low[2] = {}, high[2] = {};
-  for (int k = 0; k < points.cols; ++k) {
-    for (std::int64_t block = 1; block < extents_.rows(); ++block) {
-      for (int end = 2 * k; end < 2 * k + 2; ++end) {
-        extents_(0, end) = std::max(extents_(0, end), extents_(block, end));
-      }
-    }
-    low[k] = -static_cast<double>(extents_(0, 2 * k)) - margin;
-    high[k] = static_cast<double>(extents_(0, 2 * k + 1)) + margin;
-  }
+                                const double (&low)[2], const double (&high)[2]) {
   n_sources_ = points.rows;
   convolution_->set_grid(backend, choose_grid(low, high, most_nodes_, grid()));
   sort(backend, points);
@@ -235,7 +217,25 @@ double GridRepulsion::read(const CpuBackend& backend, MatrixView<const float> pl
 
 double GridRepulsion::repel(const CpuBackend& backend, MatrixView<const float> points,
                             MatrixView<float> forces) {
-  set_sources(backend, points, 0.0);
+  std::fill_n(extents_.data(), extents_.size(), std::numeric_limits<float>::lowest());
+  for_points(backend, points.rows, [&](std::int64_t block, std::int64_t i) {
+    for (int k = 0; k < points.cols; ++k) {
+      float* extent = &extents_(block, 2 * k);  // the least value's negative, and the greatest
+      extent[0] = std::max(extent[0], -points(i, k));
+      extent[1] = std::max(extent[1], points(i, k));
+    }
+  });
+  double low[2] = {}, high[2] = {};
+  for (int k = 0; k < points.cols; ++k) {
+    for (std::int64_t block = 1; block < extents_.rows(); ++block) {
+      for (int end = 2 * k; end < 2 * k + 2; ++end) {
+        extents_(0, end) = std::max(extents_(0, end), extents_(block, end));
+      }
+    }
+    low[k] = -static_cast<double>(extents_(0, 2 * k));
+    high[k] = static_cast<double>(extents_(0, 2 * k + 1));
+  }
+  set_sources(backend, points, low, high);
   // Every potential holds the point's own, which is 1.
   return read(backend, points, forces, {}) - static_cast<double>(points.rows);
 }

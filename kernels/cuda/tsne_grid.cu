@@ -165,6 +165,22 @@ void DeviceGridRepulsion::repel(const CudaBackend& backend, const float* points,
        partition);
 }
 
+void DeviceGridRepulsion::set_sources(const CudaBackend& backend, const float* points,
+                                      const double (&low)[2]) {
+  Arrays& a = *arrays_;
+  const DeviceExtent extent = {{static_cast<float>(low[0]), static_cast<float>(low[1])}, {}, 0};
+  a.extent.upload(&extent, 1);
+  spread(backend, a.n, a.q, points, a.view, a.extent.data());
+  convolve(backend, a.view, a.batch_rows, a.batch_columns);
+}
+
+void DeviceGridRepulsion::read_at(const CudaBackend& backend, std::int64_t n_places,
+                                  const float* places, float* forces, float* sums) {
+  const Arrays& a = *arrays_;
+  tsne::read_at(backend, n_places, a.q, places, a.view, a.extent.data(),
+                a.grid.level * static_cast<double>(a.n), forces, sums);
+}
+
 GridUse DeviceGridRepulsion::use(const CudaBackend&) const {
   DeviceExtent extent;
   arrays_->extent.download(&extent, 1);

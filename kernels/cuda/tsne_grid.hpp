@@ -39,6 +39,14 @@ class DeviceGridRepulsion {
   ///   bytes: N (8 kOrder² of atomic sums, 4 kOrder² of reads), and 8 passes over the spectrum
   void repel(const CudaBackend& backend, const float* points, float* forces, double* partition);
 
+  /// Makes the potential of the points, on the grid that set_grid() chose between `low` and what
+  /// was `high`.
+  void set_sources(const CudaBackend& backend, const float* points, const double (&low)[2]);
+  /// Of those, at any places: forces [M, q] and sums [M] of q_ij. Places beyond the grid are moved
+  /// to its edge.
+  void read_at(const CudaBackend& backend, std::int64_t n_places, const float* places,
+               float* forces, float* sums);
+
   /// Waits.
   GridUse use(const CudaBackend& backend) const;
 

@@ -121,12 +121,13 @@ __global__ void __launch_bounds__(kGridThreads)
 
 // ---- read ---------------------------------------------------------------------------------------
 //
-// −½ ∇φ and φ by the same eight lanes; a block's potentials are summed in order.
+// −½ ∇φ and φ by the same eight lanes; a block's potentials are summed in order, where they are
+// wanted, or each is kept with its level.
 
 template <int Q>
 __global__ void __launch_bounds__(kGridThreads)
     read_kernel(std::int64_t n, const float* points, DeviceGrid grid, const DeviceExtent* extent,
-                float* forces, double* partials) {
+                float level, float* forces, float* potentials, double* partials) {
   CULATENT_SHARED(scratch, double[kGridThreads / 32]);
   const int lane = static_cast<int>(threadIdx.x) % kLanes;
   const std::int64_t i =
@@ -149,7 +150,9 @@ __global__ void __launch_bounds__(kGridThreads)
   if (valid && lane == 0) {
     forces[i * Q] = -0.5f * grid.inverse * along;
     if constexpr (Q == 2) forces[i * Q + 1] = -0.5f * grid.inverse * down;
+    if (potentials != nullptr) potentials[i] = potential + level;
   }
+  if (partials == nullptr) return;
   const double own = valid && lane == 0 ? static_cast<double>(potential) : 0.0;
   const double sum = device::block_sum<kGridThreads>(own, scratch);
   if (threadIdx.x == 0) partials[blockIdx.x] = sum;
@@ -196,11 +199,20 @@ void read(const CudaBackend& backend, std::int64_t n, int q, const float* points
           const DeviceGrid& grid, const DeviceExtent* extent, double level, float* forces,
           double* partials, double* partition) {
   device::launch(q == 1 ? read_kernel<1> : read_kernel<2>, point_blocks(n), kGridThreads, 0,
-                 backend.device.stream(), n, points, grid, extent, forces, partials);
+                 backend.device.stream(), n, points, grid, extent, 0.0f, forces,
+                 static_cast<float*>(nullptr), partials);
   // Every potential lacks the level of all points and holds the point's own, which is 1.
   const auto count = static_cast<double>(n);
   device::launch(partition_kernel, 1, kGridThreads, 0, backend.device.stream(), point_partials(n),
                  partials, count * (count * level - 1.0), partition);
+}
+
+void read_at(const CudaBackend& backend, std::int64_t n, int q, const float* places,
+             const DeviceGrid& grid, const DeviceExtent* extent, double level, float* forces,
+             float* potentials) {
+  device::launch(q == 1 ? read_kernel<1> : read_kernel<2>, point_blocks(n), kGridThreads, 0,
+                 backend.device.stream(), n, places, grid, extent, static_cast<float>(level),
+                 forces, potentials, static_cast<double*>(nullptr));
 }
 
 }  // namespace culatent::tsne

@@ -32,4 +32,10 @@ void read(const CudaBackend& backend, std::int64_t n, int q, const float* points
           const DeviceGrid& grid, const DeviceExtent* extent, double level, float* forces,
           double* partials, double* partition);
 
+/// The same at any places, of which those beyond the grid are moved to its edge: forces, and the
+/// potentials with `level`, that of all points.
+void read_at(const CudaBackend& backend, std::int64_t n, int q, const float* places,
+             const DeviceGrid& grid, const DeviceExtent* extent, double level, float* forces,
+             float* potentials);
+
 }  // namespace culatent::tsne

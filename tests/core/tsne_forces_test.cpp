@@ -170,7 +170,7 @@ TEST(TsneGridPlaces, ReadThePotentialBesideThePoints) {
   const MatrixView<const float> points = all.view().slice(500, 2500);
   const MatrixView<const float> places = all.view().slice(0, 500);
   GridRepulsion grid(2500, 2, 2000, 2);
-  grid.set_sources({threads, 2}, points, 20.0);
+  grid.set_sources({threads, 2}, points, {-70.0, -70.0}, {70.0, 70.0});
   Matrix<float> forces(500, 2), expected(500, 2);
   std::vector<float> potentials(500), sums(500);
   grid.read({threads, 2}, places, forces.view(), potentials);

@@ -172,6 +172,24 @@ TEST_F(CudaFailures, ADescentOfTsneThatFailsAnywhereLosesNothing) {
   }
 }
 
+TEST_F(CudaFailures, PlacingNewRowsThatFailsAnywhereLosesNothing) {
+  const Context context({.device = "cuda"});
+  for (const std::int64_t q : {2, 3}) {
+    Matrix<float> embedding(rows_.rows(), q);
+    for (std::int64_t i = 0; i < embedding.size(); ++i) {
+      embedding.data()[i] = static_cast<float>(i % 17);
+    }
+    const auto run = [&] {
+      return tsne::transform(context, MatrixRows<float>(rows_.view()), embedding.view(),
+                             MatrixRows<float>(rows_.view().slice(3, 5)), {.max_iter = 7});
+    };
+    const Matrix<float> whole = run();
+    expect_nothing_lost([&] { run(); });
+    const Matrix<float> again = run();
+    for (std::int64_t i = 0; i < whole.size(); ++i) EXPECT_EQ(again.data()[i], whole.data()[i]);
+  }
+}
+
 TEST_F(CudaFailures, ADescentOfTsneHasTheSameBitsInAnyOrderOfThreads) {
   const Context context({.device = "cuda"});
   const simt::Options before = simt::options();
