@@ -4,13 +4,11 @@
 #include <span>
 
 #include "culatent/matrix.hpp"
+#include "kernels/affinities_step.hpp"
 #include "kernels/backend.hpp"
 
 /// The step that turns distances to neighbours into affinities. N rows, k neighbours.
 namespace culatent::affinities {
-
-/// Entropies are within this of their targets, in nats.
-inline constexpr double kEntropyTolerance = 1e-10;
 
 /// What a row's affinities were made with.
 struct RowAffinities {

@@ -8,24 +8,13 @@
 namespace culatent::affinities {
 namespace {
 
-constexpr int kMaxSteps = 200;  // a bracket of doubles is done after some 64 halvings
-
 using Array = Eigen::Map<Eigen::ArrayXd>;
 
-// What a weight of exp(−β (d² − least)) makes of the squares in `excess`.
-struct Moments {
-  double sum = 0.0;       // of weights
-  double mean = 0.0;      // of the excess, by weight
-  double variance = 0.0;  // of the excess
-};
-
-Moments weigh(const Eigen::ArrayXd& excess, double beta, Array& p) {
-  p = (-beta * excess).exp();
-  Moments m;
-  m.sum = p.sum();
-  m.mean = (p * excess).sum() / m.sum;
-  m.variance = (p * (excess - m.mean).square()).sum() / m.sum;
-  return m;
+WeightMoments weigh(const Eigen::ArrayXd& excess, double beta, Array& p) {
+  // Eigen's exponentials end at 1e-308, which may not meet a y of 1e200.
+  const auto y = (beta * excess).min(800.0);
+  p = (-y).exp();
+  return moments_of(p.sum(), (p * y).sum(), (p * y * y).sum());
 }
 
 }  // namespace
@@ -33,7 +22,7 @@ Moments weigh(const Eigen::ArrayXd& excess, double beta, Array& p) {
 void affinities_of_beta(std::span<const double> squares, double beta, std::span<double> p) {
   double sum = 0.0;
   for (std::size_t j = 0; j < squares.size(); ++j) {
-    p[j] = std::exp(-beta * (squares[j] - squares.front()));
+    p[j] = weight_of(squares[j] - squares.front(), beta);
     sum += p[j];
   }
   for (double& value : p) value /= sum;
@@ -51,26 +40,17 @@ RowAffinities affinities_of_entropy(std::span<const double> squares, double entr
     return {std::numeric_limits<double>::infinity(),
             std::abs(most_even - entropy) <= kEntropyTolerance};
   }
-  // In units of the mean, so that β is near 1 whatever the data are measured in.
   const double unit = excess.mean();
   excess /= unit;
-  double low = -std::numeric_limits<double>::infinity(), high = -low, log_beta = 0.0;
-  for (int step = 0; step < kMaxSteps; ++step) {
-    const double beta = std::exp(log_beta);
-    const Moments m = weigh(excess, beta, out);
-    const double over = std::log(m.sum) + beta * m.mean - entropy;
+  BandwidthSearch search;
+  double beta = 1.0;
+  for (int step = 0; step < kMaxSearchSteps; ++step) {
+    beta = std::exp(search.log_beta);
+    const WeightMoments m = weigh(excess, beta, out);
     out /= m.sum;
-    if (std::abs(over) <= kEntropyTolerance) return {beta / unit, true};
-    (over > 0.0 ? low : high) = log_beta;  // a larger β has a smaller entropy
-    double next = log_beta + over / (beta * beta * m.variance);
-    if (!(next > low && next < high) || std::abs(next - log_beta) > 4.0) {
-      const bool bracketed = std::isfinite(low) && std::isfinite(high);
-      next = bracketed ? 0.5 * (low + high) : log_beta + (over > 0.0 ? 2.0 : -2.0);
-    }
-    if (next == log_beta) return {beta / unit, std::abs(over) <= 1e-5};
-    log_beta = next;
+    if (!take_search_step(search, m, entropy)) break;
   }
-  return {std::exp(log_beta) / unit, false};
+  return {beta / unit, search.reached};
 }
 
 }  // namespace culatent::affinities

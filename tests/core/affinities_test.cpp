@@ -57,6 +57,18 @@ TEST(Affinities, OfDistancesOfVeryDifferentSizeHaveTheirEntropy) {
   }
 }
 
+// To the ends of what squares of floats can be: exp(400) lies between where the search begins and
+// where it ends.
+TEST(Affinities, OfTwoDistantGroupsHaveTheirEntropy) {
+  std::vector<double> d;
+  for (int j = 0; j < 60; ++j) d.push_back((j < 10 ? 1e-88 : 1e82) * (1.0 + j));
+  std::vector<double> p(d.size());
+  for (const double perplexity : {1.5, 5.0, 9.9, 40.0}) {
+    ASSERT_TRUE(affinities_of_entropy(d, std::log(perplexity), p).reached) << perplexity;
+    EXPECT_NEAR(entropy(p), std::log(perplexity), 1e-5);
+  }
+}
+
 TEST(Affinities, OfManyEqualNearestNeighboursAreEven) {
   std::vector<double> d = {4, 4, 4, 4, 4, 9, 16};
   std::vector<double> p(d.size());
@@ -79,6 +91,11 @@ TEST(Affinities, OfABandwidthAreItsGaussian) {
   affinities_of_beta(d, 0.25, p);
   EXPECT_NEAR(p[0] / p[2], std::exp(0.25 * 3.5), 1e-14);
   EXPECT_NEAR(p[0] + p[1] + p[2], 1.0, 1e-15);
+  // Of none, and of all.
+  affinities_of_beta(d, std::numeric_limits<double>::infinity(), p);
+  EXPECT_EQ(p, (std::vector<double>{1, 0, 0}));
+  affinities_of_beta(d, 0.0, p);
+  EXPECT_EQ(p, std::vector<double>(3, 1.0 / 3.0));
 }
 
 // Neighbours on a ring with one that nobody chose back.
