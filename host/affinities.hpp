@@ -21,7 +21,6 @@ struct Graph {
   std::vector<std::int64_t> starts;   ///< [N + 1]
   std::vector<std::int32_t> columns;  ///< [E]
   std::vector<float> values;          ///< [E]
-  std::int64_t n_unreached = 0;       ///< rows whose perplexity was not reached
 
   std::int64_t n_rows() const { return static_cast<std::int64_t>(starts.size()) - 1; }
   std::int64_t size() const { return static_cast<std::int64_t>(columns.size()); }

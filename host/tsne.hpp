@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -8,6 +9,10 @@
 #include "culatent/tsne.hpp"
 #include "host/affinities.hpp"
 #include "kernels/tsne.hpp"
+
+namespace culatent::affinities {
+struct DeviceGraph;
+}
 
 /// What the parts of t-SNE share.
 namespace culatent::tsne {
@@ -44,20 +49,31 @@ std::int64_t choose_most_nodes(std::int64_t n_rows);
 
 /// Affinities of the rows, and what is told of them.
 struct Prepared {
-  affinities::Graph graph;
-  double entropy = 0.0;  ///< sum p log p
-  double total = 0.0;    ///< sum p, 1 but for rounding
+  affinities::Graph graph;  ///< empty where a device has it and the host needs it not
+  std::shared_ptr<const affinities::DeviceGraph> device_graph;  ///< of prepare_on_device()
+  std::int64_t n_affinities = 0;
+  std::int64_t n_unreached = 0;  ///< rows whose perplexity was not reached
+  double entropy = 0.0;          ///< sum p log p
+  double total = 0.0;            ///< sum p, 1 but for rounding
   double recall = 1.0;
   bool interrupted = false;  ///< the observer ended the search; there is no graph then
   std::vector<Warning> warnings;
 
   AffinityRows view() const { return {graph.starts, graph.columns, graph.values}; }
 };
+/// The search for neighbours that affinities are made of.
+neighbors::Options neighbor_options(const Options& options, std::int64_t n_neighbors,
+                                    std::uint64_t seed = 0);
 /// What prepare() would hold. Throws out_of_memory when memory_limit is too small for it.
 Plan plan_affinities(const Context& context, const RowSource<float>& rows, const Options& options,
                      std::int64_t n_neighbors);
 Prepared prepare(const Context& context, const CpuBackend& backend, const RowSource<float>& rows,
                  const Options& options, std::int64_t n_neighbors, std::uint64_t seed);
+
+/// Throws data_error where all `n_rows` rows equal their neighbours.
+void check_apart(std::int64_t n_equal, std::int64_t n_rows, std::int64_t n_neighbors);
+/// Sets n_unreached, and the warning that tells of it.
+void tell_unreached(std::int64_t n_unreached, Prepared& prepared);
 
 /// KL(P‖Q) from sum p log(1 + d²) and Z.
 double divergence_of(const Prepared& prepared, double energy, double partition);

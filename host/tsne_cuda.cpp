@@ -5,16 +5,14 @@
 #include <utility>
 #include <vector>
 
+#include "host/affinities_cuda.hpp"
+
 namespace culatent::tsne {
 namespace {
 
 constexpr std::int64_t kMostNorms = 1024;  // that the device keeps
 // An embedding may grow so much within an interval before it is done again on a larger grid.
 constexpr double kGrowth = 1.25;
-
-std::int64_t count(const std::vector<float>& values) {
-  return static_cast<std::int64_t>(values.size());
-}
 
 }  // namespace
 
@@ -24,9 +22,6 @@ CudaEngine::CudaEngine(const CudaBackend& backend, const Prepared& prepared, Mat
       prepared_(prepared),
       tiles_(RepulsionTiles::choose(start.rows())),
       positions_(std::move(start)),
-      starts_(backend.device, positions_.rows() + 1, "affinities"),
-      columns_(backend.device, count(prepared.graph.values), "affinities"),
-      values_(backend.device, count(prepared.graph.values), "affinities"),
       points_(backend.device, positions_.size(), "positions"),
       velocity_(backend.device, positions_.size(), "velocities"),
       gains_(backend.device, positions_.size(), "gains"),
@@ -43,10 +38,6 @@ CudaEngine::CudaEngine(const CudaBackend& backend, const Prepared& prepared, Mat
       norms_(backend.device, kMostNorms, "norms"),
       partition_(backend.device, 2, "sums"),
       move_(backend.device, 1, "a step") {
-  const AffinityRows p = prepared.view();
-  starts_.upload(p.starts.data(), starts_.size());
-  columns_.upload(p.columns.data(), columns_.size());
-  values_.upload(p.values.data(), values_.size());
   points_.upload(positions_.data(), positions_.size());
   velocity_.fill_zero();
   const std::vector<float> ones(static_cast<std::size_t>(positions_.size()), 1.0f);
@@ -70,12 +61,11 @@ CudaEngine::CudaEngine(const CudaBackend& backend, const Prepared& prepared, Mat
 }
 
 std::int64_t CudaEngine::bytes(const CudaBackend& backend, std::int64_t n_rows, int n_dimensions,
-                               std::int64_t n_affinities, Repulsion repulsion) {
+                               Repulsion repulsion) {
   const bool exact = repulsion == Repulsion::exact;
   const RepulsionTiles tiles = RepulsionTiles::choose(n_rows);
   const std::int64_t values = checked_product(n_rows, 4 * n_dimensions);
   const std::int64_t descent =
-      8 * (n_rows + 1) + checked_product(n_affinities, 8) +
       checked_product(values, 5 + (exact ? tiles.n_tiles() : 0)) +
       8 * (tiles.n_pairs() + move_parts(n_rows, n_dimensions) + kSumParts + kMostNorms + 2) +
       static_cast<std::int64_t>(sizeof(DeviceMove));
@@ -97,11 +87,14 @@ void CudaEngine::set_grid(const GridUse& use, double growth) {
   iteration_.emplace(backend_.device);
 }
 
+DeviceAffinities CudaEngine::graph() const {
+  const affinities::DeviceGraph& p = *prepared_.device_graph;
+  return {p.starts.data(), p.columns.data(), p.values.data(), p.n_rows(), p.size()};
+}
+
 void CudaEngine::find_forces() {
   const int q = static_cast<int>(positions_.cols());
-  attract(backend_,
-          {starts_.data(), columns_.data(), values_.data(), positions_.rows(), values_.size()},
-          points_.data(), q, attraction_.data());
+  attract(backend_, graph(), points_.data(), q, attraction_.data());
   if (grid_) {
     grid_->repel(backend_, points_.data(), repulsion_.data(), partition_.data());
   } else {
@@ -182,10 +175,8 @@ double CudaEngine::gradient_norm(double exaggeration) const {
 }
 
 double CudaEngine::divergence(bool all_pairs) {
-  attraction_energy(
-      backend_,
-      {starts_.data(), columns_.data(), values_.data(), positions_.rows(), values_.size()},
-      points_.data(), static_cast<int>(positions_.cols()), parts_.data());
+  attraction_energy(backend_, graph(), points_.data(), static_cast<int>(positions_.cols()),
+                    parts_.data());
   if (grid_ && all_pairs) {
     find_partition(backend_, tiles_, points_.data(), static_cast<int>(positions_.cols()),
                    pair_parts_.data(), partition_.data() + 1);

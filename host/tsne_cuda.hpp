@@ -11,8 +11,14 @@
 
 namespace culatent::tsne {
 
-/// The descent on a CUDA device. Affinities and positions come from the host; nothing waits for the
-/// device within an interval.
+/// prepare() of the CUDA device of `context`, which is active: its graph is there, and on the host
+/// only where the start is made of it.
+Prepared prepare_on_device(const Context& context, const CudaBackend& backend,
+                           const RowSource<float>& rows, const Options& options,
+                           std::int64_t n_neighbors, std::uint64_t seed);
+
+/// The descent on a CUDA device, from positions of the host; nothing waits for the device within an
+/// interval.
 ///
 /// A grid is made for an interval, larger than the embedding when that begins. Where the embedding
 /// outgrows it the interval is done again, from the same state, on a larger one.
@@ -21,12 +27,12 @@ class CudaEngine {
   /// Up to which the divergence at the end is summed over all pairs: counted, half a second.
   static constexpr std::int64_t kExactDivergenceRows = 2'000'000;
 
-  /// The device of `backend` is active, here and in every call.
+  /// The device of `backend`, which has the graph, is active here and in every call.
   CudaEngine(const CudaBackend& backend, const Prepared& prepared, Matrix<float> start,
              Repulsion repulsion);
-  /// Device memory. `n_affinities` at most.
+  /// Device memory beside the graph's.
   static std::int64_t bytes(const CudaBackend& backend, std::int64_t n_rows, int n_dimensions,
-                            std::int64_t n_affinities, Repulsion repulsion);
+                            Repulsion repulsion);
 
   /// These as of CpuEngine.
   void advance(const Phase& phase, std::span<double> norms);
@@ -41,15 +47,13 @@ class CudaEngine {
   void set_grid(const GridUse& use, double growth);
   void copy_state(bool back);
   double sum_of_parts() const;
+  DeviceAffinities graph() const;
 
   const CudaBackend backend_;
   const Prepared& prepared_;
   const RepulsionTiles tiles_;
   Matrix<float> positions_;
   bool stale_ = false;  // positions_ are those of before
-  DeviceArray<std::int64_t> starts_;
-  DeviceArray<std::int32_t> columns_;
-  DeviceArray<float> values_;
   DeviceArray<float> points_, velocity_, gains_, attraction_, repulsion_;
   DeviceArray<float> force_parts_;
   DeviceArray<double> pair_parts_, move_parts_, parts_, norms_;

@@ -2,6 +2,7 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <random>
 
 #include "culatent/error.hpp"
@@ -11,6 +12,7 @@
 #include "host/spectral_embedding.hpp"
 #include "host/tsne_engine.hpp"
 #ifdef CULATENT_HAS_CUDA
+#include "host/affinities_cuda.hpp"
 #include "host/device_flow.hpp"
 #include "host/tsne_cuda.hpp"
 #endif
@@ -162,10 +164,11 @@ void check_device(const Context& context, const RowSource<float>& rows) {
 void plan_device(const Context& context, std::int64_t n, std::int64_t k, const Options& options,
                  Plan& plan) {
   const ActiveDevice active(*context.cuda());
-  const std::int64_t n_affinities = k == n - 1 ? n * k : 2 * checked_product(n, k);
   const CudaBackend backend{*context.cuda(), context.threads(), plan.n_workers};
-  plan.device_bytes = CudaEngine::bytes(backend, n, options.n_dimensions, n_affinities,
-                                        choose_repulsion(n, options, true));
+  const std::int64_t descent =
+      affinities::device_graph_bytes(n, k) +
+      CudaEngine::bytes(backend, n, options.n_dimensions, choose_repulsion(n, options, true));
+  plan.device_bytes = std::max({plan.device_bytes, affinities::making_device_bytes(n, k), descent});
   check_device_bytes(context, plan.device_bytes,
                      "give it more, use a lower perplexity, or compute on the CPU");
 }
@@ -184,6 +187,18 @@ double find_partition(const Context& context, const CpuBackend& backend,
   return partition(backend, embedding);
 }
 
+Prepared prepare_for(const Context& context, const CpuBackend& backend,
+                     const RowSource<float>& rows, const Options& options, std::int64_t k,
+                     std::uint64_t seed) {
+#ifdef CULATENT_HAS_CUDA
+  if (context.cuda() != nullptr) {
+    return prepare_on_device(context, {*context.cuda(), backend.threads, backend.n_workers}, rows,
+                             options, k, seed);
+  }
+#endif
+  return prepare(context, backend, rows, options, k, seed);
+}
+
 // From the start to the end, on one backend.
 template <class Engine>
 void run(const Context& context, const Options& options, Engine& engine, double begin, Fit& fit) {
@@ -198,7 +213,6 @@ void run_on_backend(const Context& context, const CpuBackend& backend, const Opt
                     const Prepared& prepared, Matrix<float> start, double begin, Fit& fit) {
 #ifdef CULATENT_HAS_CUDA
   if (context.cuda() != nullptr) {
-    const ActiveDevice active(*context.cuda());
     CudaEngine engine({*context.cuda(), backend.threads, backend.n_workers}, prepared,
                       std::move(start), fit.repulsion);
     run(context, options, engine, begin, fit);
@@ -218,9 +232,13 @@ Plan plan(const Context& context, const RowSource<float>& rows, const Options& o
   const std::int64_t n = rows.rows(), k = choose_neighbors(n, options);
   const bool cuda = context.cuda() != nullptr;
   const Repulsion repulsion = choose_repulsion(n, options, cuda);
-  Plan plan = plan_affinities(context, rows, options, k);
-  const std::int64_t making = plan.host_bytes, graph = affinities::graph_bytes(n, k);
-  // The graph stays; beside it the start is made, then the descent runs.
+  Plan plan = cuda ? neighbors::plan(context, rows, neighbor_options(options, k))
+                   : plan_affinities(context, rows, options, k);
+  const std::int64_t making = plan.host_bytes;
+  // The graph stays; beside it the start is made, then the descent runs. A device's comes to the
+  // host for a start alone.
+  const std::int64_t graph = affinities::graph_bytes(n, k);
+  const bool spectral = options.init == Init::spectral && options.start.size() == 0;
   const auto total = [&](int workers) {
     std::int64_t descent = CpuEngine::bytes(n, options.n_dimensions, repulsion, workers);
     if (cuda) {
@@ -230,7 +248,8 @@ Plan plan(const Context& context, const RowSource<float>& rows, const Options& o
         descent += grid_bytes(n, options.n_dimensions, workers);
       }
     }
-    return std::max({making, graph + start_bytes(options, rows, workers), graph + descent});
+    const std::int64_t kept = cuda && !spectral ? 0 : graph;
+    return std::max({making, kept + start_bytes(options, rows, workers), kept + descent});
   };
   fit_to_limit(context, total, "raise it, or use a lower perplexity or fewer rows", plan);
 #ifdef CULATENT_HAS_CUDA
@@ -260,11 +279,15 @@ Fit fit(const Context& context, const RowSource<float>& rows, const Options& opt
   const std::int64_t k = choose_neighbors(n, options);
   fit.affinities = k == n - 1 ? Affinities::dense : Affinities::sparse;
   const CpuBackend backend{context.threads(), fit.plan.n_workers};
-  Prepared prepared = prepare(context, backend, rows, options, k, fit.seed);
+#ifdef CULATENT_HAS_CUDA
+  std::optional<ActiveDevice> active;
+  if (context.cuda() != nullptr) active.emplace(*context.cuda());
+#endif
+  Prepared prepared = prepare_for(context, backend, rows, options, k, fit.seed);
   fit.warnings = std::move(prepared.warnings);
   fit.recall = prepared.recall;
-  fit.n_affinities = prepared.graph.size();
-  fit.n_unreached = prepared.graph.n_unreached;
+  fit.n_affinities = prepared.n_affinities;
+  fit.n_unreached = prepared.n_unreached;
   Matrix<float> start = start_positions(context, backend, rows, prepared, options, fit.seed);
   if (prepared.interrupted) {
     fit.interrupted = true;

@@ -45,10 +45,29 @@ void scale_start(Matrix<float>& positions, std::uint64_t seed) {
 
 }  // namespace
 
+neighbors::Options neighbor_options(const Options& options, std::int64_t n_neighbors,
+                                    std::uint64_t seed) {
+  return {.n_neighbors = static_cast<int>(n_neighbors), .method = options.neighbors, .seed = seed};
+}
+
+void check_apart(std::int64_t n_equal, std::int64_t n_rows, std::int64_t n_neighbors) {
+  if (n_equal < n_rows) return;
+  throw data_error("every row equals its " + std::to_string(n_neighbors) + " nearest neighbours",
+                   "data", "there is nothing to tell rows apart by: remove duplicates");
+}
+
+void tell_unreached(std::int64_t n_unreached, Prepared& prepared) {
+  prepared.n_unreached = n_unreached;
+  if (n_unreached == 0) return;
+  prepared.warnings.push_back(
+      {"perplexity", std::to_string(n_unreached) +
+                         " rows have more equal nearest neighbours than the perplexity: these "
+                         "share evenly"});
+}
+
 Plan plan_affinities(const Context& context, const RowSource<float>& rows, const Options& options,
                      std::int64_t n_neighbors) {
-  Plan plan = neighbors::plan(
-      context, rows, {.n_neighbors = static_cast<int>(n_neighbors), .method = options.neighbors});
+  Plan plan = neighbors::plan(context, rows, neighbor_options(options, n_neighbors));
   const std::int64_t bytes =
       std::max(plan.host_bytes, affinities::making_bytes(rows.rows(), n_neighbors));
   fit_to_limit(
@@ -60,34 +79,27 @@ Plan plan_affinities(const Context& context, const RowSource<float>& rows, const
 Prepared prepare(const Context& context, const CpuBackend& backend, const RowSource<float>& rows,
                  const Options& options, std::int64_t n_neighbors, std::uint64_t seed) {
   Prepared prepared;
-  neighbors::Neighbors found = neighbors::search(
-      context, rows,
-      {.n_neighbors = static_cast<int>(n_neighbors), .method = options.neighbors, .seed = seed});
+  neighbors::Neighbors found =
+      neighbors::search(context, rows, neighbor_options(options, n_neighbors, seed));
   prepared.warnings = std::move(found.warnings);
   prepared.recall = found.recall;
   if (found.interrupted) {
     prepared.interrupted = true;
     return prepared;
   }
-  const double* squares = found.squared_distances.data();
-  if (std::all_of(squares, squares + found.squared_distances.size(),
-                  [](double square) { return square == 0.0; })) {
-    throw data_error("every row equals its " + std::to_string(n_neighbors) + " nearest neighbours",
-                     "data", "there is nothing to tell rows apart by: remove duplicates");
+  std::int64_t n_equal = 0;
+  for (std::int64_t i = 0; i < rows.rows(); ++i) {
+    n_equal += found.squared_distances(i, n_neighbors - 1) == 0.0 ? 1 : 0;
   }
+  check_apart(n_equal, rows.rows(), n_neighbors);
   Matrix<float> conditional(rows.rows(), n_neighbors);
   const std::int64_t n_unreached =
       affinities::conditional(backend, found.squared_distances.view(),
                               {options.perplexity, options.sigma}, conditional.view());
   found.squared_distances = {};
   prepared.graph = affinities::symmetric(backend, found.indices.view(), conditional.view());
-  prepared.graph.n_unreached = n_unreached;
-  if (n_unreached > 0) {
-    prepared.warnings.push_back(
-        {"perplexity", std::to_string(n_unreached) +
-                           " rows have more equal nearest neighbours than the perplexity: these "
-                           "share evenly"});
-  }
+  prepared.n_affinities = prepared.graph.size();
+  tell_unreached(n_unreached, prepared);
   for (const float value : prepared.graph.values) {
     const auto p = static_cast<double>(value);
     prepared.total += p;

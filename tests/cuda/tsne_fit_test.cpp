@@ -120,6 +120,76 @@ TEST_F(TsneFitOnDevice, FindsPlantedGroupsWithTheDivergenceOfTheCpu) {
   }
 }
 
+// Duplicates beyond the perplexity among the rows.
+TEST_F(TsneFitOnDevice, HasTheAffinitiesOfTheCpu) {
+  const std::int64_t n = 90;
+  Matrix<float> rows = planted(n, 5, 3, 4.0);
+  for (std::int64_t i = 1; i < 20; ++i) std::copy_n(&rows(0, 0), 5, &rows(i, 0));
+  const auto apart = [&](std::int64_t i, std::int64_t j) {
+    double square = 0.0;
+    for (std::int64_t d = 0; d < 5; ++d) {
+      square += std::pow(static_cast<double>(rows(i, d)) - static_cast<double>(rows(j, d)), 2);
+    }
+    return square;
+  };
+  // These, and others whose nearest they are.
+  std::int64_t n_shared = 20;
+  for (std::int64_t i = 20; i < n; ++i) {
+    bool shared = true;
+    for (std::int64_t j = 20; j < n; ++j) shared = shared && (j == i || apart(i, j) > apart(i, 0));
+    n_shared += shared ? 1 : 0;
+  }
+  Options options = quick();
+  options.max_iter = 0;
+  options.start = scattered(n, 2, 3.0);
+  const Context context = cuda();
+  for (const bool dense : {false, true}) {
+    for (const std::vector<double>& perplexity : {std::vector<double>{8.0}, {3.0, 12.0}}) {
+      options.affinities = dense ? Affinities::dense : Affinities::sparse;
+      options.perplexity = perplexity;
+      const Fit fit = tsne::fit(context, rows.view(), options);
+      const Fit cpu = tsne::fit(Context({.n_threads = 1}), rows.view(), options);
+      EXPECT_EQ(fit.n_affinities, cpu.n_affinities);
+      EXPECT_EQ(fit.n_unreached, n_shared);
+      EXPECT_EQ(cpu.n_unreached, n_shared);
+      ASSERT_EQ(fit.warnings.size(), cpu.warnings.size());
+      for (std::size_t i = 0; i < fit.warnings.size(); ++i) {
+        EXPECT_EQ(fit.warnings[i].text, cpu.warnings[i].text);
+      }
+      EXPECT_NEAR(fit.kl, cpu.kl, 64 * std::numeric_limits<float>::epsilon() * cpu.kl);
+      EXPECT_LE(context.peak_device_bytes(), fit.plan.device_bytes);
+    }
+  }
+}
+
+TEST_F(TsneFitOnDevice, BeginsAtTheEigenvectorsOfItsGraph) {
+  const Matrix<float> rows = planted(100, 6, 3, 2.0);
+  Options options = quick();
+  options.max_iter = 0;
+  options.init = Init::spectral;
+  const Fit fit = tsne::fit(cuda(), rows.view(), options);
+  const Fit cpu = tsne::fit(Context({.n_threads = 1}), rows.view(), options);
+  // Graphs agree to rounding, and so do vectors whose eigenvalues are apart.
+  for (std::int64_t at = 0; at < fit.embedding.size(); ++at) {
+    EXPECT_NEAR(fit.embedding.data()[at], cpu.embedding.data()[at], 1e-3f * 1e-4f);
+  }
+}
+
+TEST_F(TsneFitOnDevice, RowsThatAreAllEqualAreADataError) {
+  const Matrix<float> rows(60, 3);
+  std::string words[2];
+  for (const bool on_device : {false, true}) {
+    try {
+      tsne::fit(on_device ? cuda() : Context({.n_threads = 1}), rows.view(), quick());
+      ADD_FAILURE() << "no error";
+    } catch (const data_error& error) {
+      words[on_device ? 1 : 0] = error.what();
+    }
+  }
+  EXPECT_EQ(words[0], words[1]);
+  EXPECT_NE(words[0].find("every row equals its 24 nearest neighbours"), std::string::npos);
+}
+
 TEST_F(TsneFitOnDevice, MovesThroughAGridAsAllPairsMoveIt) {
   for (const int q : {1, 2}) {
     const std::int64_t n = 100;
