@@ -1,43 +1,18 @@
 #include "host/neighbors_ivf.hpp"
 
 #include <algorithm>
-#include <cmath>
-#include <cstdio>
 #include <numeric>
 #include <optional>
 
 #include "culatent/error.hpp"
-#include "culatent/kmeans.hpp"
 #include "host/fit_loop.hpp"
 #include "host/kmeans.hpp"
+#include "host/neighbors_lists.hpp"
 
 namespace culatent::neighbors {
 namespace {
 
-constexpr std::int64_t kListRows = 40;    // in a list, on average, at least
-constexpr std::int64_t kSampleRows = 40;  // for each centroid that is fitted
-constexpr int kUpdates = 10;              // lists need not be the best ones
-constexpr double kWantedRecall = 0.95;
-constexpr double kLowRecall = 0.9;
-
 std::size_t index(std::int64_t i) { return static_cast<std::size_t>(i); }
-
-kmeans::Options list_options(const ListSizes& sizes, std::uint64_t seed) {
-  return {.n_clusters = static_cast<int>(sizes.n_lists),
-          .init = kmeans::Init::random,
-          .max_iter = kUpdates,
-          .tol = 1e-3,
-          .seed = seed};
-}
-
-// Rows of a matrix, one of each of `count` equal stretches.
-std::vector<std::int64_t> spread_rows(std::int64_t n_rows, std::int64_t count) {
-  std::vector<std::int64_t> chosen(index(std::min(count, n_rows)));
-  for (std::size_t i = 0; i < chosen.size(); ++i) {
-    chosen[i] = static_cast<std::int64_t>(i) * n_rows / static_cast<std::int64_t>(chosen.size());
-  }
-  return chosen;
-}
 
 Matrix<float> gather(MatrixView<const float> rows, std::span<const std::int64_t> chosen) {
   Matrix<float> result(static_cast<std::int64_t>(chosen.size()), rows.cols);
@@ -83,99 +58,6 @@ std::vector<std::int32_t> nearest_lists(const Context& context, const kmeans::Mo
   return labels;
 }
 
-// For every list the lists in the order of their centroids' distance, itself first. [L, P]
-Matrix<std::int32_t> order_lists(const Context& context, const kmeans::Model& model,
-                                 std::int64_t most_probes) {
-  const std::int64_t n_lists = model.n_clusters();
-  Matrix<std::int32_t> probes(n_lists, most_probes);
-  for (std::int64_t a = 0; a < n_lists; ++a) probes(a, 0) = static_cast<std::int32_t>(a);
-  if (most_probes == 1) return probes;
-  Matrix<float> centroids(n_lists, model.n_features());
-  std::copy_n(model.centroids.data(), centroids.size(), centroids.data());
-  const Neighbors near =
-      search(context, centroids.view(), {.n_neighbors = static_cast<int>(most_probes - 1)});
-  for (std::int64_t a = 0; a < n_lists; ++a) {
-    std::copy_n(&near.indices(a, 0), most_probes - 1, &probes(a, 1));
-  }
-  return probes;
-}
-
-// Which lists are compared: the first n_probes of each list's order, and more where these have too
-// few rows.
-class Probes {
- public:
-  Probes(const Matrix<std::int32_t>& order, std::int64_t n_probes,
-         std::span<const std::int64_t> sizes, std::int64_t wanted)
-      : order_(order), counts_(index(order.rows()), n_probes) {
-    for (std::int64_t a = 0; a < order.rows(); ++a) {
-      std::int64_t n_rows = 0, p = 0;
-      while (p < order.cols() && (p < n_probes || n_rows < wanted)) {
-        n_rows += sizes[index(order(a, p++))];
-      }
-      counts_[index(a)] = n_rows < wanted ? order.rows() : p;
-    }
-  }
-  // The p-th list that `a` is compared with; −1: there are no more. A list whose neighbours have
-  // too few rows is compared with all.
-  std::int64_t list(std::int64_t a, std::int64_t p) const {
-    if (p >= counts_[index(a)]) return -1;
-    if (counts_[index(a)] > order_.cols()) return p;
-    return order_(a, p);
-  }
-  bool has(std::int64_t a, std::int64_t b) const {
-    if (counts_[index(a)] > order_.cols()) return true;
-    const std::int32_t* first = &order_(a, 0);
-    const std::int32_t* last = first + counts_[index(a)];
-    return std::find(first, last, static_cast<std::int32_t>(b)) != last;
-  }
-  std::int64_t most() const { return *std::max_element(counts_.begin(), counts_.end()); }
-
- private:
-  const Matrix<std::int32_t>& order_;
-  std::vector<std::int64_t> counts_;
-};
-
-// The least number of probes that finds enough of the true neighbours of some queries. A pair is
-// looked at when either list is among the other's probes (`both`), or only the row's among the
-// query's.
-std::int64_t choose_probes(const Matrix<std::int32_t>& order, bool both, const Neighbors& truth,
-                           std::span<const std::int32_t> query_lists,
-                           std::span<const std::int32_t> row_lists) {
-  std::vector<std::int64_t> found(index(order.cols() + 1));  // by the probe that finds them
-  const auto rank = [&](std::int32_t a, std::int32_t b) {
-    const std::int32_t* first = &order(a, 0);
-    return std::find(first, first + order.cols(), b) - first;
-  };
-  for (std::int64_t i = 0; i < truth.indices.rows(); ++i) {
-    const std::int32_t a = query_lists[index(i)];
-    for (std::int64_t m = 0; m < truth.n_neighbors(); ++m) {
-      const std::int32_t b = row_lists[index(truth.indices(i, m))];
-      ++found[index(both ? std::min(rank(a, b), rank(b, a)) : rank(a, b))];
-    }
-  }
-  const double wanted = kWantedRecall * static_cast<double>(truth.indices.size());
-  std::int64_t n_probes = 0, sum = 0;
-  while (n_probes < order.cols() && static_cast<double>(sum) < wanted) {
-    sum += found[index(n_probes++)];
-  }
-  return n_probes;
-}
-
-double recall_of(const Neighbors& truth, std::span<const std::int64_t> queries,
-                 const Matrix<std::int32_t>& indices) {
-  const std::int64_t k = truth.n_neighbors();
-  std::int64_t found = 0;
-  std::vector<std::int32_t> expected(index(k));
-  for (std::size_t i = 0; i < queries.size(); ++i) {
-    std::copy_n(&truth.indices(static_cast<std::int64_t>(i), 0), k, expected.begin());
-    std::sort(expected.begin(), expected.end());
-    for (std::int64_t m = 0; m < k; ++m) {
-      found += std::binary_search(expected.begin(), expected.end(), indices(queries[i], m)) ? 1 : 0;
-    }
-  }
-  return static_cast<double>(found) / static_cast<double>(truth.indices.size());
-}
-
 // Joins the groups of list a with those of list b.
 void join_lists(const Lists& queries, std::int64_t a, const Lists& rows, std::int64_t b, bool both,
                 Candidates& candidates, SearchWorker& worker) {
@@ -187,31 +69,7 @@ void join_lists(const Lists& queries, std::int64_t a, const Lists& rows, std::in
   }
 }
 
-void warn_of_recall(Neighbors& result) {
-  if (result.recall >= kLowRecall) return;
-  char text[160];
-  std::snprintf(text, sizeof(text),
-                "%.1f %% of the neighbours of a sample were found: use more probes (n_probes), or "
-                "the method exact",
-                100.0 * result.recall);
-  result.warnings.push_back({"low_recall", text});
-}
-
 }  // namespace
-
-ListSizes list_sizes(const Options& options, std::int64_t n_rows) {
-  const double root = std::sqrt(static_cast<double>(n_rows));
-  std::int64_t n_lists = options.n_lists;
-  if (n_lists == 0) {
-    n_lists = std::clamp<std::int64_t>(static_cast<std::int64_t>(4.0 * root), 1,
-                                       std::max<std::int64_t>(1, n_rows / kListRows));
-  }
-  std::int64_t most_probes = options.n_probes;
-  if (most_probes == 0) {
-    most_probes = static_cast<std::int64_t>(2.0 * std::sqrt(static_cast<double>(n_lists))) + 1;
-  }
-  return {n_lists, std::min(most_probes, n_lists), std::min(n_rows, kSampleRows * n_lists)};
-}
 
 std::int64_t extra_positions(const Options& options, std::int64_t n_rows) {
   return checked_product(list_sizes(options, n_rows).n_lists, kPanelRows);
@@ -318,8 +176,11 @@ void search_lists(const CpuBackend& backend, MatrixView<const float> rows,
     }
   }
   finish_all(backend, query_screen, candidates, workers, k, result);
-  result.recall = recall_of(truth, chosen, result.indices);
-  warn_of_recall(result);
+  Matrix<std::int32_t> found(truth.indices.rows(), k);
+  for (std::int64_t i = 0; i < found.rows(); ++i) {
+    std::copy_n(&result.indices(chosen[index(i)], 0), k, &found(i, 0));
+  }
+  take_recall(truth, found, result);
 }
 
 }  // namespace culatent::neighbors

@@ -7,14 +7,6 @@
 /// The inverted file: rows in the lists of k-means centroids.
 namespace culatent::neighbors {
 
-/// What Options leave to be chosen for N rows.
-struct ListSizes {
-  std::int64_t n_lists;
-  std::int64_t most_probes;  ///< lists that are looked at, at most
-  std::int64_t sample_rows;  ///< rows that centroids are fitted to
-};
-ListSizes list_sizes(const Options& options, std::int64_t n_rows);
-
 /// Bytes beside the rows, screens, candidates and result, of which there are more positions:
 /// extra_positions() of them.
 std::int64_t ivf_bytes(const Options& options, std::int64_t n_rows, std::int64_t n_queries,
