@@ -13,6 +13,9 @@
 #include "host/neighbors_ivf.hpp"
 #include "host/place.hpp"
 #include "host/row_method.hpp"
+#ifdef CULATENT_HAS_CUDA
+#include "host/neighbors_cuda.hpp"
+#endif
 
 namespace culatent::neighbors {
 namespace {
@@ -50,9 +53,6 @@ void check_source(const Context& context, const RowSource<float>& rows, const st
                      "search at most 2^31 - 192 rows at once");
   }
   check_rows(context, rows);
-  if (rows.space() != MemorySpace::host) {
-    throw invalid_argument("the rows are in device memory", "neighbors", "copy them to the host");
-  }
 }
 
 void check_neighbors(std::int64_t k, std::int64_t available, const std::string& words) {
@@ -69,6 +69,12 @@ Plan plan_search(const Context& context, const RowSource<float>& rows,
   const std::int64_t n = rows.rows(), m = queries.rows(), d = rows.cols();
   Plan plan = plan_of_rows(context, m, d);
   const bool both = &rows == &queries, ivf = options.method == Method::ivf;
+#ifdef CULATENT_HAS_CUDA
+  if (context.cuda() != nullptr) {
+    cuda_plan(context, rows, queries, options, plan);
+    return plan;
+  }
+#endif
   const auto held = [&](const RowSource<float>& source) {
     return source.in_place() ? 0 : checked_product(source.rows(), 4 * d);
   };
@@ -95,6 +101,11 @@ void check_lists(const Options& options, std::int64_t n_rows) {
 // `queries` may be the rows.
 Neighbors search_rows(const Context& context, const RowSource<float>& rows,
                       const RowSource<float>& queries, const Options& options, Plan plan) {
+#ifdef CULATENT_HAS_CUDA
+  if (context.cuda() != nullptr) {
+    return cuda_search(context, rows, queries, options, std::move(plan));
+  }
+#endif
   SearchProgress progress(context);
   Neighbors result;
   result.plan = std::move(plan);
@@ -200,9 +211,13 @@ HeldRows::HeldRows(const CpuBackend& backend, const RowSource<float>& source) {
   if (bad == n) return;
   std::int64_t column = 0;
   while (std::isfinite(view_(bad, column))) ++column;
-  throw data_error(
-      std::isnan(view_(bad, column)) ? "NaN in the data" : "infinite value in the data",
-      "row " + std::to_string(bad) + ", column " + std::to_string(column), "remove or fill it");
+  throw_bad_value(view_(bad, column), bad, column);
+}
+
+void throw_bad_value(float value, std::int64_t row, std::int64_t column) {
+  throw data_error(std::isnan(value) ? "NaN in the data" : "infinite value in the data",
+                   "row " + std::to_string(row) + ", column " + std::to_string(column),
+                   "remove or fill it");
 }
 
 SearchProgress::SearchProgress(const Context& context) : context_(context), start_(nanoseconds()) {}

@@ -22,6 +22,9 @@ class HeldRows {
   MatrixView<const float> view_;
 };
 
+/// Throws data_error for a value that is no number, or infinite.
+[[noreturn]] void throw_bad_value(float value, std::int64_t row, std::int64_t column);
+
 /// Tells the observer how far the search is. False: it is to end.
 class SearchProgress {
  public:
