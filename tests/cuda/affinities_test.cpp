@@ -141,6 +141,8 @@ TEST_F(AffinitiesOnDevice, OfManyEqualNearestNeighboursAreEven) {
     }
   }
   EXPECT_NEAR(static_cast<double>(Row(rows[3], 7, found.beta[3]).entropy), std::log(3.0), 1e-9);
+  // A row counts once, and where any of its perplexities is out of reach.
+  EXPECT_EQ(find(squares, {{3.0, 6.0}, {}}).counts.n_unreached, 3u);
   // As many as the perplexity: it is reached in the limit. One neighbour has no entropy.
   EXPECT_EQ(find(squares, {{5.0}, {}}).counts.n_unreached, 2u);
   const Found one = find(Squares(3, 1, 2.0), {{1.5}, {}});
