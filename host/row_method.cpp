@@ -14,6 +14,10 @@ void check_iterations(int max_iter, double tol, int n_init, const CheckpointOpti
     throw invalid_argument("tol is negative or NaN", "--tol", "give 0 or more");
   }
   if (n_init < 1) throw invalid_argument("n_init is less than 1", "--n-init", "give at least 1");
+  check_checkpoint(checkpoint);
+}
+
+void check_checkpoint(const CheckpointOptions& checkpoint) {
   if (checkpoint.every_iterations < 0 || !(checkpoint.every_seconds >= 0.0)) {
     throw invalid_argument("the checkpoint interval is negative", "--checkpoint-every",
                            "give at least 1");

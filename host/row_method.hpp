@@ -26,6 +26,9 @@ inline constexpr GroupNoun kClusters = {"clusters", "--clusters"};
 /// Throws invalid_argument for limits of the iterations that no data could make right.
 void check_iterations(int max_iter, double tol, int n_init, const CheckpointOptions& checkpoint);
 
+/// Throws invalid_argument for a negative interval.
+void check_checkpoint(const CheckpointOptions& checkpoint);
+
 /// Throws data_error for data of no size, or fewer rows than groups.
 void check_size(std::int64_t n_rows, std::int64_t n_features, std::int64_t n_groups,
                 const GroupNoun& noun);

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "culatent/error.hpp"
+#include "host/row_method.hpp"
 
 namespace culatent::tsne {
 namespace {
@@ -59,6 +60,7 @@ void check_options(const Options& options) {
   if (!(options.min_gradient >= 0.0)) {
     refuse("min_gradient is negative", "min_gradient / --min-gradient", "give 0 or more");
   }
+  check_checkpoint(options.checkpoint);
   if (options.repulsion == Repulsion::fft && options.n_dimensions == 3) {
     refuse("there is no grid in 3 dimensions", "repulsion / --repulsion",
            "give exact or auto, or embed in 2 dimensions");

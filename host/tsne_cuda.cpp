@@ -16,12 +16,12 @@ constexpr double kGrowth = 1.25;
 
 }  // namespace
 
-CudaEngine::CudaEngine(const CudaBackend& backend, const Prepared& prepared, Matrix<float> start,
+CudaEngine::CudaEngine(const CudaBackend& backend, const Prepared& prepared, State start,
                        Repulsion repulsion)
     : backend_(backend),
       prepared_(prepared),
-      tiles_(RepulsionTiles::choose(start.rows())),
-      positions_(std::move(start)),
+      tiles_(RepulsionTiles::choose(start.positions.rows())),
+      positions_(std::move(start.positions)),
       points_(backend.device, positions_.size(), "positions"),
       velocity_(backend.device, positions_.size(), "velocities"),
       gains_(backend.device, positions_.size(), "gains"),
@@ -37,15 +37,16 @@ CudaEngine::CudaEngine(const CudaBackend& backend, const Prepared& prepared, Mat
       parts_(backend.device, kSumParts, "sums"),
       norms_(backend.device, kMostNorms, "norms"),
       partition_(backend.device, 2, "sums"),
-      move_(backend.device, 1, "a step") {
+      move_(backend.device, 1, "a step"),
+      coarse_(start.coarse) {
   points_.upload(positions_.data(), positions_.size());
-  velocity_.fill_zero();
-  const std::vector<float> ones(static_cast<std::size_t>(positions_.size()), 1.0f);
-  gains_.upload(ones.data(), gains_.size());
+  velocity_.upload(start.velocity.data(), velocity_.size());
+  gains_.upload(start.gains.data(), gains_.size());
   iteration_.emplace(backend.device);
   if (repulsion == Repulsion::fft) {
     const std::int64_t n = positions_.rows();
     grid_.emplace(backend_, n, static_cast<int>(positions_.cols()), choose_most_nodes(n));
+    grid_->go_on_from(start.grid_size);
     saved_ = {backend.device, 3 * positions_.size(), "the state of an interval"};
     GridUse use;
     for (std::int64_t k = 0; k < positions_.cols(); ++k) {
@@ -74,17 +75,18 @@ std::int64_t CudaEngine::bytes(const CudaBackend& backend, std::int64_t n_rows, 
          DeviceGridRepulsion::bytes(backend, n_rows, n_dimensions, choose_most_nodes(n_rows));
 }
 
-// For points of the extent in `use`, `growth` times as wide.
-void CudaEngine::set_grid(const GridUse& use, double growth) {
+// For points of the extent in `use`, `growth` times as wide. True: forces are those of another one.
+bool CudaEngine::set_grid(const GridUse& use, double growth) {
   double low[2], high[2];
   for (int k = 0; k < 2; ++k) {
     const double width = static_cast<double>(use.high[k]) - static_cast<double>(use.low[k]);
     low[k] = static_cast<double>(use.low[k]);
     high[k] = low[k] + growth * width;
   }
-  if (!grid_->set_grid(backend_, low, high)) return;
+  if (!grid_->set_grid(backend_, low, high)) return false;
   coarse_ = coarse_ || grid_->grid().coarse;
   iteration_.emplace(backend_.device);
+  return true;
 }
 
 DeviceAffinities CudaEngine::graph() const {
@@ -123,7 +125,8 @@ void CudaEngine::advance(const Phase& phase, std::span<double> norms) {
     return;
   }
   copy_state(false);
-  set_grid(grid_->use(backend_), kGrowth);
+  // So that an interval depends on where it begins alone.
+  if (set_grid(grid_->use(backend_), kGrowth)) find_forces();
   run(phase, norms);
   for (GridUse use = grid_->use(backend_); use.overflow != 0; use = grid_->use(backend_)) {
     copy_state(true);
@@ -184,6 +187,16 @@ double CudaEngine::divergence(bool all_pairs) {
   double z[2] = {};
   partition_.download(z, 2);
   return divergence_of(prepared_, sum_of_parts(), z[grid_ && all_pairs ? 1 : 0]);
+}
+
+State CudaEngine::state() {
+  positions();
+  State state{positions_, Matrix<float>(positions_.rows(), positions_.cols()),
+              Matrix<float>(positions_.rows(), positions_.cols()),
+              grid_ ? size_of(grid_->grid()) : GridSize{}, coarse_};
+  velocity_.download(state.velocity.data(), velocity_.size());
+  gains_.download(state.gains.data(), gains_.size());
+  return state;
 }
 
 MatrixView<const float> CudaEngine::positions() {

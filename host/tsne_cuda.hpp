@@ -28,7 +28,7 @@ class CudaEngine {
   static constexpr std::int64_t kExactDivergenceRows = 2'000'000;
 
   /// The device of `backend`, which has the graph, is active here and in every call.
-  CudaEngine(const CudaBackend& backend, const Prepared& prepared, Matrix<float> start,
+  CudaEngine(const CudaBackend& backend, const Prepared& prepared, State start,
              Repulsion repulsion);
   /// Device memory beside the graph's.
   static std::int64_t bytes(const CudaBackend& backend, std::int64_t n_rows, int n_dimensions,
@@ -39,12 +39,13 @@ class CudaEngine {
   double gradient_norm(double exaggeration) const;
   double divergence(bool all_pairs);
   MatrixView<const float> positions();  ///< the host's, until the next advance()
+  State state();
   bool coarse() const { return coarse_; }
 
  private:
   void find_forces();
   void run(const Phase& phase, std::span<double> norms);
-  void set_grid(const GridUse& use, double growth);
+  bool set_grid(const GridUse& use, double growth);
   void copy_state(bool back);
   double sum_of_parts() const;
   DeviceAffinities graph() const;

@@ -6,13 +6,24 @@
 
 namespace culatent::tsne {
 
-CpuEngine::CpuEngine(const CpuBackend& backend, const Prepared& prepared, Matrix<float> start,
+State at_rest(Matrix<float> positions) {
+  State state;
+  state.velocity = Matrix<float>(positions.rows(), positions.cols());
+  state.gains = Matrix<float>(positions.rows(), positions.cols());
+  std::fill_n(state.gains.data(), state.gains.size(), 1.0f);
+  state.positions = std::move(positions);
+  return state;
+}
+
+CpuEngine::CpuEngine(const CpuBackend& backend, const Prepared& prepared, State start,
                      Repulsion repulsion)
-    : backend_(backend), prepared_(prepared), positions_(std::move(start)) {
+    : backend_(backend),
+      prepared_(prepared),
+      positions_(std::move(start.positions)),
+      velocity_(std::move(start.velocity)),
+      gains_(std::move(start.gains)),
+      coarse_(start.coarse) {
   const std::int64_t n = positions_.rows(), q = positions_.cols();
-  velocity_ = Matrix<float>(n, q);
-  gains_ = Matrix<float>(n, q);
-  std::fill_n(gains_.data(), gains_.size(), 1.0f);
   attraction_ = Matrix<float>(n, q);
   repulsion_ = Matrix<float>(n, q);
   move_sums_.resize(static_cast<std::size_t>(move_sums(n, q)));
@@ -20,6 +31,7 @@ CpuEngine::CpuEngine(const CpuBackend& backend, const Prepared& prepared, Matrix
     exact_.emplace(n, static_cast<int>(q));
   } else {
     grid_.emplace(n, static_cast<int>(q), choose_most_nodes(n), backend.n_workers);
+    grid_->go_on_from(start.grid_size);
   }
   find_forces();
 }
@@ -49,6 +61,10 @@ void CpuEngine::advance(const Phase& phase, std::span<double> norms) {
                           velocity_.view(), gains_.view(), move_sums_));
     find_forces();
   }
+}
+
+State CpuEngine::state() const {
+  return {positions_, velocity_, gains_, grid_ ? size_of(grid_->grid()) : GridSize{}, coarse_};
 }
 
 double CpuEngine::gradient_norm(double exaggeration) const {

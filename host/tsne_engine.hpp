@@ -15,14 +15,24 @@ struct Phase {
   double momentum = 0.0;
 };
 
+/// Where a descent is between two intervals: from here it takes the same updates.
+struct State {
+  Matrix<float> positions, velocity, gains;  ///< [N, q]
+  GridSize grid_size = {};                   ///< of the last grid: the next one keeps it if it can
+  bool coarse = false;                       ///< a grid had a spacing above kSpacing
+
+  std::int64_t bytes() const { return 12 * positions.size(); }
+};
+/// Without velocity, gains 1.
+State at_rest(Matrix<float> positions);
+
 /// The descent on the CPU. Positions, velocity, gains and forces are [N, q] float.
 class CpuEngine {
  public:
   /// Up to which the divergence at the end is summed over all pairs: seconds on two threads.
   static constexpr std::int64_t kExactDivergenceRows = 200'000;
 
-  CpuEngine(const CpuBackend& backend, const Prepared& prepared, Matrix<float> start,
-            Repulsion repulsion);
+  CpuEngine(const CpuBackend& backend, const Prepared& prepared, State start, Repulsion repulsion);
   static std::int64_t bytes(std::int64_t n_rows, int n_dimensions, Repulsion repulsion,
                             int n_workers);
 
@@ -33,6 +43,7 @@ class CpuEngine {
   /// With the repulsion's partition function, or that of all pairs.
   double divergence(bool all_pairs) const;
   MatrixView<const float> positions() const { return positions_.view(); }
+  State state() const;
   bool coarse() const { return coarse_; }
 
  private:

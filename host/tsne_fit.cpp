@@ -1,15 +1,14 @@
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <limits>
 #include <optional>
-#include <random>
 
 #include "culatent/error.hpp"
 #include "host/place.hpp"
 #include "host/principal_components.hpp"
 #include "host/row_method.hpp"
 #include "host/spectral_embedding.hpp"
+#include "host/tsne_checkpoint.hpp"
 #include "host/tsne_engine.hpp"
 #ifdef CULATENT_HAS_CUDA
 #include "host/affinities_cuda.hpp"
@@ -19,10 +18,6 @@
 
 namespace culatent::tsne {
 namespace {
-
-double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 Phase phase_at(int iteration, std::int64_t n_rows, const Options& options) {
   const bool early = iteration < options.exaggeration_iter;
@@ -46,8 +41,9 @@ int end_of_interval(int iteration, const Options& options) {
 template <class Engine>
 class Reporter {
  public:
-  Reporter(const Context& context, const Options& options, Engine& engine, double start)
-      : context_(context), options_(options), engine_(engine), start_(start), descent_(now()) {}
+  Reporter(const Context& context, const Options& options, Engine& engine, Clock::time_point begin,
+           int first)
+      : context_(context), options_(options), engine_(engine), begin_(begin), first_(first) {}
 
   bool tell(int iteration, double kl) {
     Progress progress;
@@ -56,9 +52,10 @@ class Reporter {
     progress.max_iter = options_.max_iter;
     progress.objective = kl;
     progress.change = kl - last_;
-    progress.seconds = now() - start_;
+    progress.seconds = seconds_since(begin_);
     const double left = static_cast<double>(options_.max_iter - iteration);
-    if (iteration > 0) progress.eta_seconds = (now() - descent_) / iteration * left;
+    const int done = iteration - first_;
+    if (done > 0) progress.eta_seconds = seconds_since(descent_) / done * left;
     last_ = kl;
     bool go_on = true;
     if (context_.options().observer) go_on = context_.options().observer(progress);
@@ -72,20 +69,26 @@ class Reporter {
   const Context& context_;
   const Options& options_;
   Engine& engine_;
-  double start_, descent_;
+  const Clock::time_point begin_, descent_ = Clock::now();
+  const int first_;  // iteration, of this process
   double last_ = std::numeric_limits<double>::quiet_NaN();
 };
 
+// From the start, or from where fit.trace ends.
 template <class Engine>
-void descend(const Context& context, const Options& options, Engine& engine, double start,
-             Fit& fit) {
+void descend(const Context& context, const Options& options, Engine& engine,
+             Checkpoints& checkpoints, Clock::time_point begin, Fit& fit) {
   const std::int64_t n = engine.positions().rows;
-  Reporter<Engine> reporter(context, options, engine, start);
-  fit.trace.resize(1);
-  fit.trace[0].kl = engine.divergence(false);
-  bool go_on = reporter.tell(0, fit.trace[0].kl);
+  if (fit.trace.empty()) fit.trace.push_back({0.0, engine.divergence(false)});
+  fit.n_iter = static_cast<int>(fit.trace.size()) - 1;
+  Reporter<Engine> reporter(context, options, engine, begin, fit.n_iter);
+  bool go_on = reporter.tell(fit.n_iter, fit.trace.back().kl);
   std::vector<double> norms;
-  while (go_on && fit.n_iter < options.max_iter) {
+  while (!fit.converged && fit.n_iter < options.max_iter) {
+    if (checkpoints.due(fit.n_iter, !go_on)) {
+      checkpoints.save({fit.seed, fit.trace, engine.state()});
+    }
+    if (!go_on) break;
     const Phase phase = phase_at(fit.n_iter, n, options);
     norms.resize(static_cast<std::size_t>(end_of_interval(fit.n_iter, options) - fit.n_iter));
     engine.advance(phase, norms);
@@ -102,7 +105,6 @@ void descend(const Context& context, const Options& options, Engine& engine, dou
     fit.converged = fit.n_iter > options.exaggeration_iter && norms.back() < options.min_gradient;
     fit.trace.back().kl = engine.divergence(false);
     go_on = reporter.tell(fit.n_iter, fit.trace.back().kl);
-    if (fit.converged) break;
   }
   fit.interrupted = !go_on;
   fit.exact_kl = fit.repulsion == Repulsion::exact || n <= Engine::kExactDivergenceRows;
@@ -199,10 +201,11 @@ Prepared prepare_for(const Context& context, const CpuBackend& backend,
   return prepare(context, backend, rows, options, k, seed);
 }
 
-// From the start to the end, on one backend.
+// To the end, on one backend.
 template <class Engine>
-void run(const Context& context, const Options& options, Engine& engine, double begin, Fit& fit) {
-  descend(context, options, engine, begin, fit);
+void run(const Context& context, const Options& options, Engine& engine, Checkpoints& checkpoints,
+         Clock::time_point begin, Fit& fit) {
+  descend(context, options, engine, checkpoints, begin, fit);
   add_warnings(engine, options, fit);
   const MatrixView<const float> positions = engine.positions();
   fit.embedding = Matrix<float>(positions.rows, positions.cols);
@@ -210,17 +213,32 @@ void run(const Context& context, const Options& options, Engine& engine, double 
 }
 
 void run_on_backend(const Context& context, const CpuBackend& backend, const Options& options,
-                    const Prepared& prepared, Matrix<float> start, double begin, Fit& fit) {
+                    const Prepared& prepared, State start, Checkpoints& checkpoints,
+                    Clock::time_point begin, Fit& fit) {
 #ifdef CULATENT_HAS_CUDA
   if (context.cuda() != nullptr) {
     CudaEngine engine({*context.cuda(), backend.threads, backend.n_workers}, prepared,
                       std::move(start), fit.repulsion);
-    run(context, options, engine, begin, fit);
+    run(context, options, engine, checkpoints, begin, fit);
     return;
   }
 #endif
   CpuEngine engine(backend, prepared, std::move(start), fit.repulsion);
-  run(context, options, engine, begin, fit);
+  run(context, options, engine, checkpoints, begin, fit);
+}
+
+// Where a fit that was stopped during the search is: nowhere else than it was.
+void take_start(Matrix<float> positions, Fit& fit) {
+  const bool resumed = !fit.trace.empty();
+  if (!resumed) fit.trace.resize(1);
+  fit.n_iter = static_cast<int>(fit.trace.size()) - 1;
+  fit.interrupted = true;
+  fit.kl = fit.trace.back().kl;
+  fit.embedding = std::move(positions);
+  fit.warnings.push_back(
+      {"interrupted", resumed ? "the fit was stopped before it went on: the embedding is that of "
+                                "the checkpoint"
+                              : "the fit was stopped before it began: the embedding is its start"});
 }
 
 }  // namespace
@@ -235,21 +253,22 @@ Plan plan(const Context& context, const RowSource<float>& rows, const Options& o
   Plan plan = cuda ? neighbors::plan(context, rows, neighbor_options(options, k))
                    : plan_affinities(context, rows, options, k);
   const std::int64_t making = plan.host_bytes;
-  // The graph stays; beside it the start is made, then the descent runs. A device's comes to the
-  // host for a start alone.
+  const std::int64_t keeping = Checkpoints::bytes(options.checkpoint, n, options.n_dimensions);
+  // What is resumed waits for the graph. That stays; beside it the start is made, then the descent
+  // runs. A device's comes to the host for a start alone.
   const std::int64_t graph = affinities::graph_bytes(n, k);
   const bool spectral = options.init == Init::spectral && options.start.size() == 0;
   const auto total = [&](int workers) {
     std::int64_t descent = CpuEngine::bytes(n, options.n_dimensions, repulsion, workers);
     if (cuda) {
-      descent = checked_product(n, 2 * 4 * options.n_dimensions);  // positions, a copy on the way
+      descent = checked_product(n, 3 * 4 * options.n_dimensions);  // the start, on the way there
       // The influence function is made by the host.
       if (repulsion == Repulsion::fft) {
         descent += grid_bytes(n, options.n_dimensions, workers);
       }
     }
     const std::int64_t kept = cuda && !spectral ? 0 : graph;
-    return std::max({making, kept + start_bytes(options, rows, workers), kept + descent});
+    return keeping + std::max({making, kept + start_bytes(options, rows, workers), kept + descent});
   };
   fit_to_limit(context, total, "raise it, or use a lower perplexity or fewer rows", plan);
 #ifdef CULATENT_HAS_CUDA
@@ -259,7 +278,7 @@ Plan plan(const Context& context, const RowSource<float>& rows, const Options& o
 }
 
 Fit fit(const Context& context, const RowSource<float>& rows, const Options& options) {
-  const double begin = now();
+  const Clock::time_point begin = Clock::now();
   check_options(options);
   check_rows(rows.rows(), rows.cols(), options);
   check_rows(context, rows);
@@ -274,7 +293,6 @@ Fit fit(const Context& context, const RowSource<float>& rows, const Options& opt
   const std::int64_t n = rows.rows();
   Fit fit;
   fit.plan = plan(context, rows, options);
-  fit.seed = options.seed ? *options.seed : std::random_device{}();
   fit.repulsion = choose_repulsion(n, options, context.cuda() != nullptr);
   const std::int64_t k = choose_neighbors(n, options);
   fit.affinities = k == n - 1 ? Affinities::dense : Affinities::sparse;
@@ -283,24 +301,28 @@ Fit fit(const Context& context, const RowSource<float>& rows, const Options& opt
   std::optional<ActiveDevice> active;
   if (context.cuda() != nullptr) active.emplace(*context.cuda());
 #endif
+  Checkpoints checkpoints(context, backend, rows, options);
+  std::optional<Descent> resumed = checkpoints.load();
+  fit.seed = resumed ? resumed->seed : options.seed ? *options.seed : draw_seed();
   Prepared prepared = prepare_for(context, backend, rows, options, k, fit.seed);
   fit.warnings = std::move(prepared.warnings);
   fit.recall = prepared.recall;
   fit.n_affinities = prepared.n_affinities;
   fit.n_unreached = prepared.n_unreached;
-  Matrix<float> start = start_positions(context, backend, rows, prepared, options, fit.seed);
+  State start;
+  if (resumed) {
+    fit.trace = std::move(resumed->trace);
+    start = std::move(resumed->state);
+  } else {
+    start = at_rest(start_positions(context, backend, rows, prepared, options, fit.seed));
+  }
   if (prepared.interrupted) {
-    fit.interrupted = true;
-    fit.kl = std::numeric_limits<double>::quiet_NaN();
-    fit.trace.resize(1);
-    fit.embedding = std::move(start);
-    fit.warnings.push_back(
-        {"interrupted", "the fit was stopped before it began: the embedding is its start"});
+    take_start(std::move(start.positions), fit);
     return fit;
   }
-  fit.seconds.init = now() - begin;
-  run_on_backend(context, backend, options, prepared, std::move(start), begin, fit);
-  fit.seconds.total = now() - begin;
+  fit.seconds.init = seconds_since(begin);
+  run_on_backend(context, backend, options, prepared, std::move(start), checkpoints, begin, fit);
+  fit.seconds.total = seconds_since(begin);
   fit.seconds.fit = fit.seconds.total - fit.seconds.init;
   return fit;
 }

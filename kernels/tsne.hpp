@@ -79,6 +79,8 @@ class GridRepulsion {
               std::span<float> potentials);
 
   const Grid& grid() const;
+  /// The next grid is chosen as if this one had been the last.
+  void go_on_from(const GridSize& size) { before_ = grid_of(size); }
 
  private:
   void sort(const CpuBackend& backend, MatrixView<const float> points);
@@ -86,6 +88,7 @@ class GridRepulsion {
 
   std::int64_t most_nodes_;
   std::int64_t n_sources_ = 0;
+  Grid before_;
   std::unique_ptr<GridConvolution> convolution_;
   std::vector<std::int32_t> order_;   // [N] points by strip of the grid, then by index
   std::vector<std::int64_t> starts_;  // where strips begin

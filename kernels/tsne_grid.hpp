@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 
 #include "host/exact_sum_bins.hpp"
@@ -60,6 +61,12 @@ struct Grid {
   double level = 0.0;
   bool coarse = false;  ///< spacing above kSpacing, because the grid would be too large
 };
+
+/// All that a grid passes on to the next one; {0, 0}: there was none.
+using GridSize = std::array<std::int64_t, 2>;
+inline GridSize size_of(const Grid& grid) { return {grid.size[0], grid.size[1]}; }
+/// A grid to go on from, of a spacing that no grid has.
+inline Grid grid_of(const GridSize& size) { return {.spacing = 0.0, .size = {size[0], size[1]}}; }
 
 /// The grid for points between `low` and `high`. One that fits `before` keeps its transforms.
 /// `most_nodes` in a dimension.

@@ -87,6 +87,11 @@ struct Options {
   /// Called after every interval and at the start. Returning false ends the fit.
   std::function<bool(const Snapshot&)> snapshot = {};
   std::optional<std::uint64_t> seed = {};  ///< drawn, and reported, when absent
+  /// Of the descent, at the first end of an interval that every_iterations or every_seconds have
+  /// passed at, and when observer or snapshot end the fit. A resumed fit finds neighbours and
+  /// affinities again, which takes what it took, and ends with the bits of one that was never
+  /// ended; observer and snapshot are called from the checkpoint's iteration on.
+  CheckpointOptions checkpoint = {};
 };
 
 struct Fit {
@@ -115,7 +120,7 @@ struct Fit {
 /// and so must the rows be. A seed then gives the same bits on any device of the same architecture,
 /// with fft for the same Options::interval. Throws invalid_argument (options; perplexity ≤ 1),
 /// data_error (perplexity ≥ N − 1, NaN, rows that are all equal, a start of another shape),
-/// out_of_memory (plan above the limit), io_error (rows), device_error.
+/// out_of_memory (plan above the limit), io_error (rows or checkpoint), device_error.
 Fit fit(const Context& context, const RowSource<float>& rows, const Options& options = {});
 Fit fit(const Context& context, MatrixView<const float> rows, const Options& options = {});
 

@@ -162,7 +162,8 @@ void GridRepulsion::spread(MatrixView<const float> points, std::int64_t strip) {
 void GridRepulsion::set_sources(const CpuBackend& backend, MatrixView<const float> points,
                                 const double (&low)[2], const double (&high)[2]) {
   n_sources_ = points.rows;
-  convolution_->set_grid(backend, choose_grid(low, high, most_nodes_, grid()));
+  before_ = choose_grid(low, high, most_nodes_, before_);
+  convolution_->set_grid(backend, before_);
   sort(backend, points);
   const std::int64_t strips = n_strips(grid());
   for (std::int64_t odd = 0; odd < 2; ++odd) {

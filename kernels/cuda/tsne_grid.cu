@@ -102,14 +102,16 @@ std::int64_t DeviceGridRepulsion::bytes(const CudaBackend& backend, std::int64_t
 
 const Grid& DeviceGridRepulsion::grid() const { return arrays_->grid; }
 
+void DeviceGridRepulsion::go_on_from(const GridSize& size) { arrays_->grid = grid_of(size); }
+
 bool DeviceGridRepulsion::set_grid(const CudaBackend& backend, const double (&low)[2],
                                    const double (&high)[2]) {
   Arrays& a = *arrays_;
   CudaDevice& device = backend.device;
   const Grid before = a.grid;
   a.grid = choose_grid(low, high, a.most_nodes, before);
-  const bool same = a.grid.size[0] == before.size[0] && a.grid.size[1] == before.size[1];
   DeviceGrid& view = a.view;
+  const bool same = a.grid.size[0] == view.size[0] && a.grid.size[1] == view.size[1];
   if (!same) {
     for (int k = 0; k < 2; ++k) {
       view.size[k] = static_cast<int>(a.grid.size[k]);

@@ -33,6 +33,8 @@ class DeviceGridRepulsion {
   /// another than before; true then: what repel() launches is another, too.
   bool set_grid(const CudaBackend& backend, const double (&low)[2], const double (&high)[2]);
   const Grid& grid() const;
+  /// The next grid is chosen as if this one had been the last. Before any other.
+  void go_on_from(const GridSize& size);
 
   /// forces_i = sum_j q_ij² (y_i − y_j) and *partition = the sum of q_ij over i ≠ j, of points
   /// [N, q]. The grid moves with the points; those that need a larger one are marked in use().

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <limits>
 #include <vector>
 
@@ -9,6 +10,7 @@
 #include "host/tsne.hpp"
 #include "tests/core/tsne_case.hpp"
 #include "tests/cuda/cuda_test.hpp"
+#include "tests/io/files.hpp"
 
 // Whole descents on a device.
 namespace culatent::tsne {
@@ -294,6 +296,47 @@ TEST_F(TsneFitOnDevice, TellsObserversWhatIsThereAndStopsWhenTold) {
                 rows.view(), options);
   EXPECT_TRUE(stopped.interrupted);
   EXPECT_EQ(stopped.n_iter, 20);
+}
+
+// On all pairs and on grids that grow with the embedding: the end of an interval is a clean
+// cut, whatever the grid was.
+TEST_F(TsneFitOnDevice, ResumesToTheSameBits) {
+  const io::testing::Folder folder;
+  const Matrix<float> rows = planted(40, 6, 3, 4.0);
+  for (const Repulsion repulsion : {Repulsion::exact, Repulsion::fft}) {
+    Options options = quick(repulsion == Repulsion::fft ? 1 : 2);
+    options.repulsion = repulsion;
+    options.learning_rate = 100.0;
+    options.exaggeration_iter = 15;
+    options.max_iter = 40;
+    options.interval = 8;
+    const Fit undisturbed = tsne::fit(cuda(), rows.view(), options);
+    options.checkpoint = {.path = folder.path("state"), .resume = true};
+    for (const int last : {0, 15, 24}) {
+      options.snapshot = [&](const Snapshot& snapshot) { return snapshot.iteration < last; };
+      EXPECT_EQ(tsne::fit(cuda(), rows.view(), options).n_iter, last);
+      options.snapshot = {};
+      const Fit fit = tsne::fit(cuda(), rows.view(), options);
+      EXPECT_TRUE(same_bits(fit.embedding, undisturbed.embedding)) << name(repulsion) << last;
+      EXPECT_EQ(fit.kl, undisturbed.kl);
+      ASSERT_EQ(fit.trace.size(), undisturbed.trace.size());
+      for (std::size_t t = 0; t < fit.trace.size(); ++t) {
+        EXPECT_EQ(fit.trace[t].gradient_norm, undisturbed.trace[t].gradient_norm) << t;
+      }
+      std::filesystem::remove(options.checkpoint.path);
+    }
+  }
+}
+
+// The backends' forces differ in their last bits.
+TEST_F(TsneFitOnDevice, RefusesACheckpointOfTheCpu) {
+  const io::testing::Folder folder;
+  const Matrix<float> rows = planted(60, 6, 3, 4.0);
+  Options options = quick();
+  options.checkpoint = {.path = folder.path("state"), .resume = true};
+  options.snapshot = [](const Snapshot& snapshot) { return snapshot.iteration < 50; };
+  EXPECT_TRUE(tsne::fit(Context({.n_threads = 1}), rows.view(), options).interrupted);
+  EXPECT_THROW(tsne::fit(cuda(), rows.view(), options), data_error);
 }
 
 // The legacy default stream cannot be recorded.
