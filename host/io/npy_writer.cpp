@@ -27,12 +27,13 @@ const char* descriptor(ElementType type) {
 }
 
 // Magic, version 1.0, length and the dictionary, padded so that the data begin at a multiple of 64.
-std::string header(ElementType type, std::int64_t rows, std::int64_t cols) {
-  const std::string shape = cols == 0
-                                ? "(" + std::to_string(rows) + ",)"
-                                : "(" + std::to_string(rows) + ", " + std::to_string(cols) + ")";
-  std::string text = std::string("{'descr': '") + descriptor(type) +
-                     "', 'fortran_order': False, 'shape': " + shape + ", }";
+std::string header(ElementType type, const std::vector<std::int64_t>& shape) {
+  std::string text =
+      std::string("{'descr': '") + descriptor(type) + "', 'fortran_order': False, 'shape': (";
+  for (std::size_t i = 0; i < shape.size(); ++i) {
+    text += (i > 0 ? ", " : "") + std::to_string(shape[i]);
+  }
+  text += shape.size() == 1 ? ",), }" : "), }";  // as Python writes tuples
   constexpr std::size_t kPreamble = 10;
   while ((kPreamble + text.size() + 1) % 64 != 0) text.push_back(' ');
   text.push_back('\n');
@@ -44,12 +45,13 @@ std::string header(ElementType type, std::int64_t rows, std::int64_t cols) {
 
 }  // namespace
 
-NpyWriter::NpyWriter(const std::string& path, ElementType type, std::int64_t rows,
-                     std::int64_t cols)
-    : file_(path),
-      expected_bytes_(
-          checked_product(checked_product(rows, cols == 0 ? 1 : cols), element_size(type))) {
-  const std::string text = header(type, rows, cols);
+NpyWriter::NpyWriter(const std::string& path, ElementType type,
+                     const std::vector<std::int64_t>& shape)
+    : file_(path), expected_bytes_(element_size(type)) {
+  for (const std::int64_t extent : shape) {
+    expected_bytes_ = checked_product(expected_bytes_, extent);
+  }
+  const std::string text = header(type, shape);
   file_.write(text.data(), static_cast<std::int64_t>(text.size()));
 }
 

@@ -194,6 +194,23 @@ TEST(NpyWriter, AShapeOfOneDimensionIsATuple) {
   EXPECT_EQ(read_labels(path), (std::vector<std::int64_t>{3, 1, 2}));
 }
 
+TEST(NpyWriter, AShapeMayHaveThreeDimensionsAndNoElements) {
+  const Folder folder;
+  const std::string path = folder.path("out.npy");
+  const std::vector<float> values = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+  NpyWriter writer(path, ElementType::f4, {2, 3, 2});
+  writer.append(values.data(), 48);
+  writer.commit();
+  const std::string content = read_file(path);
+  expect_contains(content, "'shape': (2, 3, 2), }");
+  ASSERT_EQ(content.size() % 64, 48u);
+  EXPECT_EQ(std::memcmp(content.data() + content.size() - 48, values.data(), 48), 0);
+  NpyWriter none(path, ElementType::f4, {0, 3, 2});
+  none.commit();
+  expect_contains(read_file(path), "'shape': (0, 3, 2), }");
+  EXPECT_EQ(read_file(path).size() % 64, 0u);
+}
+
 TEST(NpyWriter, RefusesTooFewAndTooManyRows) {
   const Folder folder;
   const std::vector<float> rows(6);
