@@ -83,7 +83,7 @@ class BernoulliMixtureCommand final : public IterativeCommand {
   }
 
   void prepare() override {
-    check(iteration_);
+    check(iteration_.checkpoint);
     if (!has_init_file()) return;
     start_ = bm::load_start(iteration_.init);
     if (components_option_->count() > 0) return;

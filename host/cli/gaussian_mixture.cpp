@@ -105,7 +105,7 @@ class GaussianMixtureCommand final : public IterativeCommand {
   }
 
   void prepare() override {
-    check(iteration_);
+    check(iteration_.checkpoint);
     if (has_init_file()) adopt_init_file();
   }
 

@@ -17,7 +17,7 @@ class IterativeCommand : public FitCommand {
   std::vector<std::pair<std::string, std::string>> inputs() const override {
     return {{"--weights", weights_}, {"--init", has_init_file() ? iteration_.init : ""}};
   }
-  std::string checkpoint() const override { return iteration_.checkpoint; }
+  std::string checkpoint() const override { return iteration_.checkpoint.path; }
   std::string weights() const override { return weights_; }
   std::int64_t n_init() const override { return iteration_.n_init; }
 
@@ -51,9 +51,7 @@ class IterativeCommand : public FitCommand {
       options.init = value_of<decltype(options.init)>(inits_, iteration_.init);
     }
     options.n_init = static_cast<int>(iteration_.n_init);
-    options.checkpoint.path = iteration_.checkpoint;
-    options.checkpoint.every_iterations = static_cast<int>(iteration_.checkpoint_every);
-    options.checkpoint.resume = iteration_.resume;
+    options.checkpoint = library_options(iteration_.checkpoint);
   }
 
   std::string order_ = "model";

@@ -93,7 +93,7 @@ class KmeansCommand final : public IterativeCommand {
   }
 
   void prepare() override {
-    check(iteration_);
+    check(iteration_.checkpoint);
     if (!has_init_file()) return;
     // What the command line leaves open is as in the file.
     start_ = kmeans::load(iteration_.init);

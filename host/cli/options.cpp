@@ -262,11 +262,15 @@ void add_iteration(CLI::App& app, IterationOptions& options,
               fmt::format("Updates at most. Default: {}.", options.max_iter))
       ->group(kIteration);
   add_real(app, "--tol", options.tol, 0.0, tol_text)->group(kIteration);
-  add_file(app, "--checkpoint", options.checkpoint,
+  add_checkpoint(app, options.checkpoint, "Iterations between two checkpoints.");
+}
+
+void add_checkpoint(CLI::App& app, CheckpointArguments& options, const std::string& every_text) {
+  add_file(app, "--checkpoint", options.path,
            "Keep the state of the fit in FILE, replaced whole each time and removed after success.")
       ->group(kCheckpoint);
-  add_integer(app, "--checkpoint-every", options.checkpoint_every, 1, kMaxInt,
-              "Iterations between two checkpoints. Default: every 60 seconds.")
+  add_integer(app, "--checkpoint-every", options.every, 1, kMaxInt,
+              every_text + " Default: every 60 seconds.")
       ->group(kCheckpoint);
   app.add_flag("--resume", options.resume,
                "Go on from the --checkpoint file, to the same bits as a fit that was never ended; "
@@ -274,16 +278,22 @@ void add_iteration(CLI::App& app, IterationOptions& options,
       ->group(kCheckpoint);
 }
 
-void check(const IterationOptions& options) {
-  if (!options.checkpoint.empty()) return;
+void check(const CheckpointArguments& options) {
+  if (!options.path.empty()) return;
   if (options.resume) {
     throw invalid_argument("there is nothing to resume from", "--resume",
                            "name the file with --checkpoint");
   }
-  if (options.checkpoint_every > 0) {
+  if (options.every > 0) {
     throw invalid_argument("there is nowhere to write to", "--checkpoint-every",
                            "name the file with --checkpoint");
   }
+}
+
+CheckpointOptions library_options(const CheckpointArguments& options) {
+  return {.path = options.path,
+          .every_iterations = static_cast<int>(options.every),
+          .resume = options.resume};
 }
 
 bool init_is_file(const std::string& init, const std::vector<std::string>& names) {

@@ -68,22 +68,29 @@ void add_memory_limit(CLI::App& app, std::int64_t& bytes);
 void add_seed(CLI::App& app, std::optional<std::uint64_t>& seed);
 void add_progress(CLI::App& app, ProgressStyle& style);
 
+/// Where a long fit keeps its state.
+struct CheckpointArguments {
+  std::string path;
+  std::int64_t every = 0;  ///< iterations; 0: by the clock
+  bool resume = false;
+};
+/// `every_text`: what --checkpoint-every counts.
+void add_checkpoint(CLI::App& app, CheckpointArguments& options, const std::string& every_text);
+/// Throws invalid_argument for options that need each other.
+void check(const CheckpointArguments& options);
+CheckpointOptions library_options(const CheckpointArguments& options);
+
 /// What iterative fits share.
 struct IterationOptions {
   std::string init;  ///< name or file; empty: the method's own
   std::int64_t n_init = 1;
   std::int64_t max_iter = 100;
   double tol = 1e-3;
-  std::string checkpoint;
-  std::int64_t checkpoint_every = 0;  ///< iterations; 0: by the clock
-  bool resume = false;
+  CheckpointArguments checkpoint;
 };
 /// `init_names`: the initialisations of the method; `tol_text`: what --tol means.
 void add_iteration(CLI::App& app, IterationOptions& options,
                    const std::vector<std::string>& init_names, const std::string& tol_text);
-
-/// Throws invalid_argument for options that need each other.
-void check(const IterationOptions& options);
 
 /// True when --init names a file rather than one of `names`. Throws invalid_argument for neither.
 bool init_is_file(const std::string& init, const std::vector<std::string>& names);
