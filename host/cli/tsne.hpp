@@ -61,8 +61,12 @@ struct EmbedOptions : RunOptions {
   std::string repulsion = "auto";
   std::string neighbors = "exact";
   std::int64_t snapshot_every = 0;
+  std::string snapshots;
+  CheckpointArguments checkpoint;
 
   bool has_init_file() const;
+  /// Whether the page plays the snapshots.
+  bool shows_frames() const { return snapshot_every > 0 && !html.empty(); }
 };
 
 Manual embed_tsne_manual();
@@ -71,8 +75,8 @@ void add_embed_options(CLI::App& app, EmbedOptions& options);
 Json to_json(const EmbedOptions& options);
 /// All but the start and the snapshots.
 tsne::Options library_options(const EmbedOptions& options);
-/// Throws invalid_argument for --init that is neither a name nor a file, and for options that do
-/// not apply with --reference; sets place.transform.
+/// Throws invalid_argument for --init that is neither a name nor a file, for options that need each
+/// other or do not apply with --reference; sets place.transform.
 void check_embed_options(EmbedOptions& options, const CLI::App& app);
 
 }  // namespace culatent::cli

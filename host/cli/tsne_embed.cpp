@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <string_view>
@@ -11,6 +12,7 @@
 #include "host/cli/numbers.hpp"
 #include "host/cli/paths.hpp"
 #include "host/cli/tsne.hpp"
+#include "host/cli/tsne_snapshots.hpp"
 #include "host/cli/verbs.hpp"
 #include "host/io/atomic_file.hpp"
 #include "host/report/sample_rows.hpp"
@@ -28,40 +30,6 @@ struct Loaded {
   std::int64_t held_bytes() const {
     return data.bytes_in_memory() + 8 * static_cast<std::int64_t>(labels.size()) + 4 * start.size();
   }
-};
-
-// The snapshots of a fit, of the rows that the page shows. When there are too many for a page every
-// other one goes, and from then on twice as many are passed over.
-class Snapshots {
- public:
-  Snapshots(const EmbedOptions& options, std::int64_t n_rows) {
-    std::int64_t n_frames = 1;
-    if (options.snapshot_every > 0) {
-      // Start, end of the exaggeration, and end come besides.
-      n_frames = std::min(options.max_iter / options.snapshot_every + 3, report::kMostFrames + 1);
-    }
-    rows_ = report::rows_shown(n_rows, options.dimensions, n_frames);
-    bytes_ = options.snapshot_every > 0 ? 2 * options.dimensions * rows_ * n_frames : 0;
-  }
-
-  std::int64_t rows() const { return rows_; }
-  std::int64_t bytes() const { return bytes_; }
-
-  void add(const tsne::Snapshot& snapshot) {
-    if (seen_++ % stride_ != 0) return;
-    frames_.push_back(
-        report::quantise(report::sample_rows(MatrixRows<float>(snapshot.embedding), rows_).rows,
-                         snapshot.iteration, snapshot.kl));
-    if (static_cast<std::int64_t>(frames_.size()) <= report::kMostFrames) return;
-    for (std::size_t i = 1; 2 * i < frames_.size(); ++i) frames_[i] = std::move(frames_[2 * i]);
-    frames_.resize((frames_.size() + 1) / 2);
-    stride_ *= 2;
-  }
-  std::vector<report::EmbeddingFrame> take() { return std::move(frames_); }
-
- private:
-  std::int64_t rows_ = 0, bytes_ = 0, stride_ = 1, seen_ = 0;
-  std::vector<report::EmbeddingFrame> frames_;
 };
 
 Loaded load(EmbedOptions& options, const CLI::App& app) {
@@ -103,9 +71,9 @@ Json results_json(const tsne::Fit& fit) {
 }
 
 std::string page(const EmbedOptions& options, const Loaded& loaded, const tsne::Fit& fit,
-                 Snapshots& snapshots, const Json& report) {
+                 PageFrames& frames, const Json& report) {
   report::RowSample sample =
-      report::sample_rows(MatrixRows<float>(fit.embedding.view()), snapshots.rows());
+      report::sample_rows(MatrixRows<float>(fit.embedding.view()), frames.rows());
   report::PageInput content;
   content.source = options.data.path;
   content.command = command_line();
@@ -119,7 +87,7 @@ std::string page(const EmbedOptions& options, const Loaded& loaded, const tsne::
   content.sample = std::move(sample.rows);
   content.report_json = to_text(report);
   return report::tsne_page(fit, content,
-                           {std::move(sample.index), loaded.data.cols(), snapshots.take()});
+                           {std::move(sample.index), loaded.data.cols(), frames.take()});
 }
 
 void check_paths(const EmbedOptions& options) {
@@ -130,6 +98,8 @@ void check_paths(const EmbedOptions& options) {
   paths.output("--output", options.output);
   paths.output("--report", options.report);
   paths.output("--html", options.html);
+  paths.output("--snapshots", options.snapshots);
+  paths.output("--checkpoint", options.checkpoint.path);
   paths.check();
 }
 
@@ -139,8 +109,8 @@ int fit_rows(EmbedOptions& options, const CLI::App& app) {
   const double start = seconds_since_start();
   Loaded loaded = load(options, app);
   const double load_seconds = seconds_since_start() - start;
-  Snapshots snapshots(options, loaded.data.rows());
-  const std::int64_t held = loaded.held_bytes() + snapshots.bytes();
+  PageFrames frames(options, loaded.data.rows());
+  const std::int64_t held = loaded.held_bytes() + frames.bytes();
 
   Context::Options machine = context_options(
       options.machine, limit_after(options.machine.memory_limit, held, "what is held of the files"),
@@ -157,20 +127,22 @@ int fit_rows(EmbedOptions& options, const CLI::App& app) {
   }
 
   on_interrupt(OnInterrupt::stop);
-  if (options.snapshot_every > 0) {
-    to.snapshot = [&](const tsne::Snapshot& snapshot) {
-      snapshots.add(snapshot);
-      return true;
-    };
-  }
+  SnapshotFile snapshots(options.snapshots);
+  to.snapshot = [&](const tsne::Snapshot& snapshot) {
+    if (options.shows_frames()) frames.add(snapshot);
+    if (snapshots.wanted()) snapshots.add(snapshot);
+    return true;
+  };
   const CountedRows<float> rows(*source, source->cols() * element_size(loaded.data.type()));
   const tsne::Fit fit = tsne::fit(context, rows, to);
   watch.clear();
   for (const Warning& warning : fit.warnings) print_warning(warning.text);
 
+  Json results = results_json(fit);
+  if (snapshots.wanted()) results["snapshots"] = snapshots.iterations();
   const RunOutput out = {.seed = fit.seed,
                          .interrupted = fit.interrupted,
-                         .results = results_json(fit),
+                         .results = results,
                          .seconds = fit.seconds,
                          .plan = fit.plan,
                          .bytes_read = rows.bytes(),
@@ -189,11 +161,15 @@ int fit_rows(EmbedOptions& options, const CLI::App& app) {
                                   .product_path = options.output},
                                  out);
   // The page is made before anything is written: if it cannot be, no file changes.
-  const std::string html =
-      options.html.empty() ? "" : page(options, loaded, fit, snapshots, report);
+  const std::string html = options.html.empty() ? "" : page(options, loaded, fit, frames, report);
   write_embedding(options.output, fit.embedding);
+  if (snapshots.wanted()) snapshots.commit(fit.embedding.rows(), fit.embedding.cols());
   if (!options.report.empty()) io::write_file_atomically(options.report, to_text(report));
   if (!options.html.empty()) io::write_file_atomically(options.html, html);
+  // Only now: until the embedding is there, a checkpoint is all that a killed run would leave.
+  if (!options.checkpoint.path.empty() && !fit.interrupted) {
+    ::unlink(options.checkpoint.path.c_str());
+  }
   const bool for_people =
       options.progress != ProgressStyle::none && options.progress != ProgressStyle::json;
   if (for_people) fmt::print(stderr, "{}", report::describe(fit));

@@ -128,8 +128,11 @@ Manual embed_tsne_manual() {
           "converged, objective and kl (the divergence), exact_kl (false: through a grid, to about "
           "1e-5), repulsion, affinities, n_affinities (pairs that attract), recall (of the "
           "neighbours), n_unreached (rows with more equal neighbours than the perplexity), trace, "
-          "seconds, memory, bytes_read, warnings, version. Entry t of trace has the norm of the "
-          "gradient after t updates, and kl where it was computed.",
+          "seconds, memory, bytes_read, warnings, version, with --snapshots also snapshots (the "
+          "iterations of each). Entry t of trace has the norm of the gradient after t updates, and "
+          "kl where it was computed.\n"
+          "--checkpoint FILE keeps the descent. A fit that goes on with --resume finds neighbours "
+          "and affinities again, and its snapshots are those from there on.",
       .examples =
           " culatent embed tsne x.npy --output y.npy --seed 1\n"
           " culatent embed tsne x.npy --output y.npy --perplexity 10,100 \\\n"
@@ -150,6 +153,9 @@ void add_embed_options(CLI::App& app, EmbedOptions& options) {
              "clusters, for very many rows: some are missed, recall says how many are not.")
       ->group("AFFINITY OPTIONS");
   add_descent(app, options);
+  add_checkpoint(app, options.checkpoint,
+                 "Iterations between two checkpoints, at least: they are written where --progress "
+                 "tells of one, every --snapshot-every iterations (default: 50).");
   add_reference(app, options);
   add_seed(app, options.seed);
   add_embedding_machine(app, options.machine);
@@ -158,11 +164,15 @@ void add_embed_options(CLI::App& app, EmbedOptions& options) {
            "Where the embedding goes, a .npy. Required except with --dry-run.")
       ->group(kOutputGroup);
   add_report(app, options);
-  CLI::Option* html = add_page(app, options);
+  add_page(app, options);
+  add_file(app, "--snapshots", options.snapshots,
+           "Write the embedding as it was on the way, a .npy of float32 [snapshots, n, q]: at the "
+           "start, every --snapshot-every iterations (default: 50), at the end of the exaggeration "
+           "and at the end.")
+      ->group(kOutputGroup);
   add_integer(app, "--snapshot-every", options.snapshot_every, 1, kMaxInt,
-              "The page shows the embedding after every N iterations as well, to play; of more "
-              "than 200 some are left out.")
-      ->needs(html)
+              "Iterations between two snapshots, for --snapshots and for the page, which plays "
+              "them; of more than 200 the page leaves some out.")
       ->group(kOutputGroup);
   add_progress(app, options.progress);
 }
@@ -180,7 +190,8 @@ Json to_json(const EmbedOptions& options) {
            {"min_gradient", options.min_gradient},
            {"init", options.init},
            {"repulsion", options.repulsion},
-           {"snapshot_every", options.snapshot_every > 0 ? Json(options.snapshot_every) : Json()}});
+           {"snapshot_every", options.snapshot_every > 0 ? Json(options.snapshot_every) : Json()},
+           {"snapshots", options.snapshots.empty() ? Json() : Json(options.snapshots)}});
   return json;
 }
 
@@ -199,11 +210,17 @@ tsne::Options library_options(const EmbedOptions& options) {
   if (!options.has_init_file()) to.init = value_of<tsne::Init>(kInits, options.init);
   if (options.snapshot_every > 0) to.interval = static_cast<int>(options.snapshot_every);
   to.seed = options.seed;
+  to.checkpoint = library_options(options.checkpoint);
   return to;
 }
 
 void check_embed_options(EmbedOptions& options, const CLI::App& app) {
   if (!options.place.reference.empty()) return check_reference(options, app);
+  check(options.checkpoint);
+  if (options.snapshot_every > 0 && options.html.empty() && options.snapshots.empty()) {
+    throw invalid_argument("there is nowhere for snapshots to go", "--snapshot-every",
+                           "give --html or --snapshots as well");
+  }
   if (!options.has_init_file() || options.init.ends_with(".npy")) return;
   std::error_code error;
   if (!std::filesystem::exists(options.init, error)) {

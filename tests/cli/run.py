@@ -14,9 +14,9 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import harness  # noqa: E402
 
-GROUPS = ["usage", "golden", "kmeans", "bernoulli", "tsne", "clustering_quality", "fit", "apply",
-          "density", "data", "bad_input", "outputs", "stopping", "reproducible", "resources",
-          "device"]
+GROUPS = ["usage", "golden", "kmeans", "bernoulli", "tsne", "tsne_input", "clustering_quality",
+          "fit", "apply", "density", "data", "bad_input", "outputs", "stopping", "reproducible",
+          "resources", "device"]
 
 
 def main():

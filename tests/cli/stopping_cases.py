@@ -7,7 +7,8 @@ import signal
 import subprocess
 import time
 
-from files import BLOBS, planted, read_safetensors, write_npy
+from embeddings import EMBED, blobs
+from files import BLOBS, planted, read_npy, read_safetensors, write_npy
 from harness import near, wait_for
 
 FIT = ["fit", "gaussian-mixture", "x.npy"]
@@ -26,29 +27,59 @@ def large(box):
            "--dtype", "float32")
 
 
+ENDLESS_EMBEDDING = ["--max-iter", 100_000_000, "--min-gradient", 0, "--perplexity", 10]
+
+
 def read_progress(process, least):
     """Reads JSON progress from stderr until an iteration of at least `least` is done."""
     while True:
         line = process.stderr.readline()
         assert line, f"ended early: {process.wait()}"
+        if not line.startswith("{"):
+            continue  # a warning
         event = json.loads(line)
         if event["phase"] == "fit" and event["iteration"] >= least:
             return event
+
+
+def kill(process):
+    process.kill()
+    process.communicate()
+
+
+def interrupt(box, process, least):
+    """Interrupts after `least` iterations; returns what is told of the run so far."""
+    read_progress(process, least)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err[-600:]
+    report = json.loads(out)
+    assert report["interrupted"] is True and report["converged"] is False
+    assert report["n_iter"] >= least and len(report["trace"]) == report["n_iter"] + 1
+    assert "interrupted" in [w["code"] for w in report["warnings"]]
+    if "r.json" in box.files():
+        assert box.bytes("r.json").decode() == out
+    return report
+
+
+def interrupt_twice(process):
+    """Two signals that arrive together are one: on a busy machine it takes more of them."""
+    for _ in range(20):
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(timeout=0.1)
+            break
+        except subprocess.TimeoutExpired:
+            pass
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and out == "", (process.returncode, out[-300:], err[-600:])
 
 
 def test_an_interrupt_stops_after_the_iteration(box):
     data(box)
     process = box.start(*FIT, "--components", 4, *ENDLESS, "--model", "m.safetensors", "--report",
                         "r.json", "--html", "r.html", "--progress", "json")
-    read_progress(process, 5)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err[-600:]
-    report = json.loads(out)
-    assert report["interrupted"] is True and report["converged"] is False
-    assert report["n_iter"] >= 5 and len(report["trace"]) == report["n_iter"] + 1
-    assert "interrupted" in [w["code"] for w in report["warnings"]]
-    assert box.bytes("r.json").decode() == out
+    report = interrupt(box, process, 5)
     assert box.files() == ["m.safetensors", "r.html", "r.json", "x.npy"]
     score = box.ok("score", "m.safetensors", "x.npy")
     # The two centre the data differently: equal but for the rounding of a mean of size ten.
@@ -62,10 +93,8 @@ def test_an_interrupted_fit_goes_on_to_the_same_bits(box):
     checkpoint = ["--checkpoint", "c.state", "--checkpoint-every", 10, "--resume"]
     process = box.start(*FIT, *common, *checkpoint, "--model", "m.safetensors", "--progress",
                         "json")
-    read_progress(process, 25)
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
-    assert process.returncode == 130 and "c.state" in box.files()
+    interrupt(box, process, 25)
+    assert "c.state" in box.files()
     assert box.bytes("m.safetensors") != box.bytes("whole.safetensors")
     box.ok(*FIT, *common, *checkpoint, "--model", "m.safetensors")
     assert box.bytes("m.safetensors") == box.bytes("whole.safetensors")
@@ -78,16 +107,7 @@ def test_a_second_interrupt_ends_at_once(box):
                         "m.safetensors", "--checkpoint", "c.state", "--progress", "json")
     read_progress(process, 0)
     time.sleep(0.1)  # well into the next pass
-    # Two signals that arrive together are one: on a busy machine it takes more of them.
-    for _ in range(20):
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(timeout=0.1)
-            break
-        except subprocess.TimeoutExpired:
-            pass
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 130 and out == "", (process.returncode, out[-300:], err[-600:])
+    interrupt_twice(process)
     assert [f for f in box.files() if f != "c.state"] == ["small.safetensors", "x.npy"]
 
 
@@ -143,8 +163,7 @@ def test_a_drawn_seed_is_resumed(box):
     process = box.start(*FIT, *common, *checkpoint, "--model", "m.safetensors", "--progress",
                         "json")
     read_progress(process, 3)
-    process.kill()
-    process.communicate()
+    kill(process)
     report = box.ok(*FIT, *common, *checkpoint, "--model", "m.safetensors")
     box.ok(*FIT, *common, "--seed", report["seed"], "--model", "again.safetensors")
     assert box.bytes("m.safetensors") == box.bytes("again.safetensors")
@@ -154,8 +173,7 @@ def leave_checkpoint(box, *common):
     process = box.start(*FIT, *common, "--checkpoint", "c.state", "--checkpoint-every", 1, "--model",
                         "m.safetensors", "--progress", "json")
     read_progress(process, 3)
-    process.kill()
-    process.communicate()
+    kill(process)
     assert "c.state" in box.files()
 
 
@@ -211,3 +229,89 @@ def test_resume_without_a_checkpoint_starts_afresh(box):
     assert "c.state" not in box.files()
     tensors, _ = read_safetensors(box.path("b.safetensors"))
     assert set(tensors) == {"weights", "means", "covariances"}
+
+
+def test_an_interrupted_embedding_is_kept(box):
+    blobs(box, 400)
+    process = box.start(*EMBED, "x.npy", "--output", "y.npy", "--report", "r.json", "--html",
+                        "p.html", "--snapshots", "s.npy", *ENDLESS_EMBEDDING, "--progress", "json")
+    report = interrupt(box, process, 100)
+    assert box.files() == ["labels.npy", "p.html", "r.json", "s.npy", "x.npy", "y.npy"]
+    score = box.ok("score", "tsne", "x.npy", "--embedding", "y.npy", "--perplexity", 10)
+    near(score["kl"], report["kl"], 1e-5, "kl of what was written")
+    shape, _, values = read_npy(box.path("s.npy"))
+    assert shape[0] == len(report["snapshots"]) and report["snapshots"][-1] == report["n_iter"]
+    assert values[-800:] == read_npy(box.path("y.npy"))[2]
+
+
+def test_an_embedding_that_is_killed_leaves_nothing(box):
+    blobs(box, 6000)
+    box.write("y.npy", "the old one")
+    before = box.files()
+    long = [*EMBED, "x.npy", "--output", "y.npy", "--html", "p.html", "--snapshots", "s.npy",
+            *ENDLESS_EMBEDDING, "--repulsion", "exact", "--snapshot-every", 1_000_000, "--progress",
+            "json"]
+    for end in (subprocess.Popen.kill, subprocess.Popen.terminate, interrupt_twice):
+        process = box.start(*long)
+        read_progress(process, 0)
+        time.sleep(0.2)  # well into the interval
+        end(process)
+        process.communicate(timeout=60)
+        assert process.returncode in (-signal.SIGKILL, -signal.SIGTERM, 130)
+        assert box.files() == before and box.bytes("y.npy") == b"the old one"
+
+
+def test_an_embedding_goes_on_to_the_same_bits(box):
+    blobs(box, 400)
+    for repulsion in ("exact", "fft"):
+        common = [*EMBED, "x.npy", "--perplexity", 10, "--max-iter", 600, "--repulsion", repulsion,
+                  "--snapshot-every", 20, "--snapshots", "s.npy", "--init", "random"]
+        keep = ["--checkpoint", "c.state", "--checkpoint-every", 20, "--resume", "--output",
+                "y.npy", "--progress", "json"]
+        process = box.start(*common, *keep)  # a seed is drawn
+        read_progress(process, 60)
+        kill(process)
+        assert "c.state" in box.files() and "y.npy" not in box.files()
+        process = box.start(*common, *keep)
+        stopped = interrupt(box, process, 200)
+        assert stopped["snapshots"][0] >= 40 and "c.state" in box.files()
+        run = box.ok(*common, *keep)
+        assert run["n_iter"] == 600 and "c.state" not in box.files()
+        assert run["seed"] == stopped["seed"]
+        # From where it was stopped: those before are in the file of that run.
+        ends = {*range(0, 601, 20), 250}  # the exaggeration ends with 250
+        assert run["snapshots"] == sorted(t for t in ends if t >= stopped["n_iter"])
+        assert read_npy(box.path("s.npy"))[0] == (len(run["snapshots"]), 400, 2)
+        whole = box.ok(*common, "--output", "whole.npy", "--seed", run["seed"])
+        assert box.bytes("y.npy") == box.bytes("whole.npy")
+        assert run["trace"] == whole["trace"] and run["kl"] == whole["kl"]
+        os.remove(box.path("y.npy"))
+
+
+def test_the_checkpoint_of_an_embedding_is_for_it_alone(box):
+    blobs(box, 400)
+    common = [*EMBED, "x.npy", "--seed", 1, *ENDLESS_EMBEDDING]
+    keep = ["--checkpoint", "c.state", "--checkpoint-every", 1]
+    process = box.start(*common, *keep, "--output", "y.npy", "--progress", "json")
+    read_progress(process, 100)
+    kill(process)
+    state = box.bytes("c.state")
+    resume = [*keep, "--resume", "--output", "y.npy"]
+    for options in (["--dimensions", 1], ["--momentum", 0.7],
+                    ["--learning-rate", 99], ["--init", "random"], ["--rows", "1:"],
+                    ["--early-exaggeration", 5], ["--repulsion", "fft"], ["--scale", 2]):
+        box.fails(3, *common, *options, *resume, words=["c.state"])
+    box.fails(3, *EMBED, "x.npy", "--seed", 2, *common[5:], *resume, words=["c.state", "seed"])
+    blobs(box, 399, "other.npy")
+    box.fails(3, *EMBED, "other.npy", *common[3:], *resume, words=["c.state"])
+    for damaged in (state[:-1], state[:100], b"", state[:-9] + b"\0" + state[-8:]):
+        box.write("c.state", damaged)
+        box.fails(3, *common, *resume, words=["c.state"])
+        assert box.bytes("c.state") == damaged
+    data(box, 400)
+    process = box.start(*FIT, "--components", 2, *ENDLESS, *keep, "--model", "m.safetensors",
+                        "--progress", "json")
+    read_progress(process, 3)
+    kill(process)
+    box.fails(3, *common, *resume, words=["c.state", "tsne"])
+    assert "y.npy" not in box.files()
