@@ -128,11 +128,13 @@ int fit_rows(EmbedOptions& options, const CLI::App& app) {
 
   on_interrupt(OnInterrupt::stop);
   SnapshotFile snapshots(options.snapshots);
-  to.snapshot = [&](const tsne::Snapshot& snapshot) {
-    if (options.shows_frames()) frames.add(snapshot);
-    if (snapshots.wanted()) snapshots.add(snapshot);
-    return true;
-  };
+  if (options.shows_frames() || snapshots.wanted()) {
+    to.snapshot = [&](const tsne::Snapshot& snapshot) {
+      if (options.shows_frames()) frames.add(snapshot);
+      if (snapshots.wanted()) snapshots.add(snapshot);
+      return true;
+    };
+  }
   const CountedRows<float> rows(*source, source->cols() * element_size(loaded.data.type()));
   const tsne::Fit fit = tsne::fit(context, rows, to);
   watch.clear();
