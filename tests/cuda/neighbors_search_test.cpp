@@ -167,6 +167,22 @@ TEST_F(NeighborsOnDevice, ABoundThatIsTooTightIsFound) {
   }
 }
 
+// Where bounds of bf16 tell nothing, pairs are measured, and fp32 does the rest.
+TEST_F(NeighborsOnDevice, LeavesProductsThatTellNothing) {
+  if (all_products(40).size() < 2) GTEST_SKIP() << "no tensor cores";
+  Matrix<float> rows = normal_rows(420, 40, 15, 0.05);
+  for (std::int64_t i = 0; i < rows.size(); ++i) rows.data()[i] += i / 40 % 2 == 0 ? 3.0f : -3.0f;
+  const Context cpu({.n_threads = 1});
+  const Neighbors expected = search(cpu, rows.view(), {.n_neighbors = 3});
+  SearchSchedule schedule{.products = Products::bf16, .may_change = true, .wave_tiles = 1};
+  SearchCounters counters, others;
+  EXPECT_TRUE(nc::same(search_by(rows.view(), {}, 3, schedule, &counters), expected));
+  EXPECT_GT(counters.n_settled, 0u);
+  schedule.may_change = false;
+  EXPECT_TRUE(nc::same(search_by(rows.view(), {}, 3, schedule, &others), expected));
+  EXPECT_GT(others.n_measured, 2 * counters.n_measured);
+}
+
 TEST_F(NeighborsOnDevice, PublicSearchTakesRowsAnywhere) {
   const Matrix<float> rows = normal_rows(500, 12, 13);
   const Context cpu({.n_threads = 1});
