@@ -55,15 +55,18 @@ CudaPlan plan_on_device(const Context& context, const RowSource<float>& rows,
   if (&rows != &queries) asked = m;
   SearchSizes sizes(n, asked, d, k);
   sizes.on_device = on_device;
-  const std::int64_t held =
-      held_bytes(context, rows, queries) + (on_device ? checked_product(m, 12 * k) : 0);
-  const std::int64_t available = context.cuda()->free_bytes() - held;
+  const std::int64_t results = checked_product(m, 12 * k);
+  const std::int64_t held = held_bytes(context, rows, queries) + (on_device ? results : 0);
+  SearchBudget budget{.device = context.cuda()->free_bytes() - held};
+  const std::int64_t limit = context.options().memory_limit;
+  if (limit > 0) budget.host = (limit - (on_device ? 0 : results)) / 2;
   CudaPlan plan;
   if (options.method == Method::ivf) {
-    plan = plan_lists(context, sizes, n, asked, options, available);
+    plan = plan_lists(context, sizes, n, asked, options, budget);
   } else {
-    plan.search = choose_schedule({*context.cuda(), context.threads(), 1}, sizes, available);
+    plan.search = choose_schedule({*context.cuda(), context.threads(), 1}, sizes, budget);
     plan.bytes = search_bytes(sizes, plan.search);
+    plan.host_bytes = pinned_bytes(sizes, plan.search);
   }
   plan.bytes = held + std::max(plan.bytes, sample_bytes(n, d));
   plan.host_bytes += sample_bytes(n, d);

@@ -2,12 +2,14 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <optional>
 #include <span>
 #include <vector>
 
 #include "host/device_feed.hpp"
 #include "host/neighbors.hpp"
+#include "kernels/cuda/download.hpp"
 #include "kernels/cuda/neighbors.hpp"
 
 /// The searches for neighbours on a CUDA device. That of the context, which is active in all of
@@ -106,9 +108,19 @@ struct SearchSchedule {
 };
 /// Device bytes of a search beside its rows, and its results where they stay there.
 std::int64_t search_bytes(const SearchSizes& sizes, const SearchSchedule& schedule);
-/// The fastest schedule of at most `available` bytes; the smallest when there is none.
+/// Of a download buffer, before the results: counters.
+inline constexpr std::int64_t kHeadBytes = 32;
+static_assert(sizeof(SearchCounters) <= kHeadBytes);
+/// Bytes of its download buffers.
+std::int64_t pinned_bytes(const SearchSizes& sizes, const SearchSchedule& schedule);
+
+struct SearchBudget {
+  std::int64_t device = 0;  ///< bytes of search_bytes() at most
+  std::int64_t host = std::numeric_limits<std::int64_t>::max();  ///< of pinned_bytes()
+};
+/// The fastest schedule within the budget; the smallest when there is none.
 SearchSchedule choose_schedule(const CudaBackend& backend, const SearchSizes& sizes,
-                               std::int64_t available);
+                               const SearchBudget& budget);
 
 /// The k nearest rows of every query.
 class DeviceSearch {
@@ -135,10 +147,17 @@ class DeviceSearch {
     DeviceArray<float> low, high;
     DeviceScreen screen;
   };
-  using Done = std::function<void(std::int64_t first_tile, std::int64_t n_tiles)>;
-  void run_to_host(const SearchProgress& progress, Neighbors& result);
-  bool run_waves(const SearchProgress& progress, bool by_row, std::int32_t* indices,
-                 double* squared_distances, const Done& done);
+  // What a wave found, on its way to the host.
+  struct Lane {
+    Lane(CudaDevice& device, std::int64_t n_results);
+    DeviceArray<std::int32_t> indices;
+    DeviceArray<double> squares;
+    DownloadLane download;  // gone before the arrays that it reads
+    std::int64_t first_tile = 0, n_tiles = 0;
+  };
+  void start(std::int64_t first_tile, std::int64_t n_tiles, const SearchTarget& target, Lane& lane);
+  void take(const SearchTarget& target, const Lane& lane);
+  SearchWave wave_of(std::int64_t first_tile, std::int64_t n_tiles) const;
   void prepare(Products products);
   double pairs_of(std::int64_t first_tile, std::int64_t n_tiles) const;
 
@@ -169,10 +188,10 @@ struct CudaPlan {
   SearchSchedule sample;  ///< ivf: of the queries that are also searched exactly
 };
 
-/// Of a search by lists, `available` bytes beside the rows. `n_queries` absent: the rows.
+/// Of a search by lists, with a budget beside the rows. `n_queries` absent: the rows.
 CudaPlan plan_lists(const Context& context, const SearchSizes& exact, std::int64_t n_rows,
                     std::optional<std::int64_t> n_queries, const Options& options,
-                    std::int64_t available);
+                    const SearchBudget& budget);
 
 /// search_lists() of rows on the device.
 void cuda_search_lists(const Context& context, const CudaBackend& backend, const SearchRows& rows,

@@ -125,11 +125,12 @@ Matrix<std::int32_t> found_of(const CudaBackend& backend, const std::vector<Int>
 }  // namespace
 
 CudaPlan plan_lists(const Context& context, const SearchSizes& exact, Int n_rows,
-                    std::optional<Int> n_queries, const Options& options, Int available) {
+                    std::optional<Int> n_queries, const Options& options,
+                    const SearchBudget& budget) {
   const Int d = exact.n_features, k = options.n_neighbors;
   const ListSizes sizes = list_sizes(options, n_rows);
   const CudaBackend backend{*context.cuda(), context.threads(), 1};
-  const Context quiet(quiet_options(context, context.cuda()->free_bytes() - available));
+  const Context quiet(quiet_options(context, context.cuda()->free_bytes() - budget.device));
   CudaPlan plan;
   const MatrixRows<float> fitted(MatrixView<const float>(nullptr, sizes.sample_rows, d));
   const Plan fit = kmeans::plan<float>(quiet, fitted, list_options(sizes, 0));
@@ -145,7 +146,7 @@ CudaPlan plan_lists(const Context& context, const SearchSizes& exact, Int n_rows
   const Int n_sample = std::min(options.recall_rows, n_queries.value_or(n_rows));
   SearchSizes sample(n_rows, n_sample, d, k);
   sample.list_bytes = checked_product(n_sample, 4 * d + 12);
-  plan.sample = choose_schedule(backend, sample, available);
+  plan.sample = choose_schedule(backend, sample, budget);
   plan.bytes = std::max(plan.bytes, search_bytes(sample, plan.sample));
   // Every list may end with a tile of its own.
   SearchSizes lists = exact;
@@ -156,12 +157,11 @@ CudaPlan plan_lists(const Context& context, const SearchSizes& exact, Int n_rows
   const Int n_ranges = checked_product(sizes.n_lists, 2 * sizes.most_probes + 1);
   lists.list_bytes = checked_product(n_tiles, 4 * kTileRows) + 4 * lists.query_tiles +
                      8 * n_ranges + 4 * (sizes.n_lists + 1);
-  plan.search = choose_schedule(backend, lists, available);
+  plan.search = choose_schedule(backend, lists, budget);
   plan.bytes = std::max(plan.bytes, search_bytes(lists, plan.search));
   const Int labels = checked_product(n_rows + n_queries.value_or(0), 4);
-  const Int wave =
-      exact.on_device ? 0 : checked_product(plan.search.wave_tiles, 12 * kTileRows * k);
-  plan.host_bytes = std::max(plan.host_bytes, wave) + lists.list_bytes + labels +
+  const Int pinned = std::max(pinned_bytes(sample, plan.sample), pinned_bytes(lists, plan.search));
+  plan.host_bytes = std::max(plan.host_bytes, pinned) + lists.list_bytes + labels +
                     checked_product(sizes.n_lists, 8 * d + 4 * sizes.most_probes + 64) +
                     checked_product(n_sample, 16 * k + 24) + 8 * n_ranges;
   return plan;

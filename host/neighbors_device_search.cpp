@@ -8,27 +8,12 @@ namespace {
 
 using Int = std::int64_t;
 
-// Tiles of a wave fill the device so many times over: what the last ones leave idle is little then.
-constexpr Int kFillings = 8;
-constexpr Int kBlocksEach = 2;             // of a multiprocessor
-constexpr Int kMostBuffer = Int{2} << 30;  // bytes
-constexpr int kMostSplits = 64;
-constexpr int kShrinks = 3;  // waves would rather be 1 / 2^this than without fp32 at hand
 // Where more than this share of the pairs is measured, which takes 4 D bytes of memory a pair, fp32
 // is faster: D / 8 ns beside the 6e-3 D ns by which its products take longer (H200, a
 // multiprocessor).
 constexpr double kMostMeasured = 1.0 / 16.0;
-constexpr Int kLeastFeatures = 8;  // in fewer, rows are too near each other for bf16
 
-Int tiles_of(Int n_rows, const std::vector<std::int32_t>& order) {
-  const Int n = order.empty() ? n_rows : static_cast<Int>(order.size());
-  return (n + kTileRows - 1) / kTileRows;
-}
-
-template <class T>
-Int bytes_of(const std::vector<T>& values) {
-  return static_cast<Int>(values.size() * sizeof(T));
-}
+constexpr Int kTrialBlocks = 2;  // of a multiprocessor
 
 template <class T>
 DeviceArray<T> uploaded(CudaDevice& device, const std::vector<T>& values, const char* what) {
@@ -54,70 +39,6 @@ std::vector<std::int32_t> split_begins(int n_splits) {
 }
 
 }  // namespace
-
-SearchSizes::SearchSizes(const DeviceProblem& problem)
-    : n_features(problem.rows.n_features),
-      row_tiles(tiles_of(problem.rows.n_rows, problem.row_order)),
-      query_tiles(problem.both() ? row_tiles
-                                 : tiles_of(problem.queries->n_rows, problem.query_order)),
-      both(problem.both()),
-      k(problem.k),
-      has_lists(!problem.ranges.empty()),
-      list_bytes(bytes_of(problem.row_order) + bytes_of(problem.query_order) +
-                 bytes_of(problem.own) + bytes_of(problem.ranges) + bytes_of(problem.range_begins) +
-                 bytes_of(problem.list_of_tile)) {}
-
-SearchSizes::SearchSizes(Int n_rows, std::optional<Int> n_queries, Int n_features_, Int n_neighbors)
-    : n_features(n_features_),
-      row_tiles(tiles_of(n_rows, {})),
-      query_tiles(tiles_of(n_queries.value_or(n_rows), {})),
-      both(!n_queries),
-      k(static_cast<int>(n_neighbors)) {}
-
-Int search_bytes(const SearchSizes& sizes, const SearchSchedule& schedule) {
-  const Int d = sizes.n_features;
-  const Int n_tiles = sizes.row_tiles + (sizes.both ? 0 : sizes.query_tiles);
-  Int operands = operand_bytes(schedule.products, 1, d);
-  if (schedule.may_change) operands = std::max(operands, operand_bytes(Products::fp32, 1, d));
-  const Int split_bytes = sizes.has_lists ? 0 : 12 * schedule.n_splits + 4;
-  Int bytes =
-      checked_product(n_tiles, operands + kTileRows * 8) + 8 * d + sizes.list_bytes + split_bytes +
-      checked_product(schedule.wave_tiles, buffer_bytes(schedule.n_splits, Capacity(sizes.k))) +
-      static_cast<Int>(sizeof(SearchCounters));
-  if (!sizes.on_device) {
-    bytes += checked_product(schedule.wave_tiles, kTileRows * 12 * Int{sizes.k});
-  }
-  return bytes;
-}
-
-SearchSchedule choose_schedule(const CudaBackend& backend, const SearchSizes& sizes,
-                               Int available) {
-  const Int n_tiles = sizes.query_tiles;
-  const Int n_filling = kBlocksEach * backend.device.n_multiprocessors();
-  const bool bf16 =
-      sizes.n_features >= kLeastFeatures && can_multiply_bf16(backend, sizes.n_features);
-  SearchSchedule schedule;
-  schedule.products = bf16 ? Products::bf16 : Products::fp32;
-  if (!sizes.has_lists && n_tiles < n_filling) {
-    schedule.n_splits = static_cast<int>(
-        std::min({Int{kMostSplits}, (n_filling + n_tiles - 1) / n_tiles, sizes.row_tiles}));
-  }
-  const Int tile_bytes = buffer_bytes(schedule.n_splits, Capacity(sizes.k));
-  const Int wanted =
-      std::clamp(std::min(kFillings * n_filling, kMostBuffer / tile_bytes), Int{1}, n_tiles);
-  const auto fits = [&] { return search_bytes(sizes, schedule) <= available; };
-  schedule.may_change = bf16;
-  for (int shrink = 0; bf16 && shrink <= kShrinks; ++shrink) {
-    schedule.wave_tiles = std::max(Int{1}, wanted >> shrink);
-    if (fits()) return schedule;
-  }
-  schedule.may_change = false;
-  for (schedule.wave_tiles = wanted; schedule.wave_tiles > 1; schedule.wave_tiles /= 2) {
-    if (fits()) return schedule;
-  }
-  while (schedule.n_splits > 1 && !fits()) schedule.n_splits /= 2;
-  return schedule;
-}
 
 DeviceSearch::Held::Held(const CudaBackend& backend, const SearchRows& rows,
                          const std::vector<std::int32_t>& order_, Int n_tiles, double scale)
@@ -172,7 +93,6 @@ DeviceSearch::DeviceSearch(const CudaBackend& backend, const DeviceProblem& prob
     queries_.emplace(backend, *problem.queries, problem.query_order, sizes_.query_tiles,
                      coordinates.scale);
   }
-  counters_.fill_zero();
   prepare(products_);
 }
 
@@ -198,9 +118,10 @@ double DeviceSearch::pairs_of(Int first_tile, Int n_tiles) const {
   return kPairs * tiles;
 }
 
-bool DeviceSearch::run_waves(const SearchProgress& progress, bool by_row, std::int32_t* indices,
-                             double* squared_distances, const Done& done) {
+SearchWave DeviceSearch::wave_of(Int first_tile, Int n_tiles) const {
   SearchWave wave;
+  wave.queries = queries_ ? queries_->screen : rows_.screen;
+  wave.rows = rows_.screen;
   wave.same = problem_.both();
   wave.own = own_.data();
   wave.lists = {ranges_.data(), range_begins_.data(), list_of_tile_.data()};
@@ -208,72 +129,101 @@ bool DeviceSearch::run_waves(const SearchProgress& progress, bool by_row, std::i
   wave.capacity = Capacity(problem_.k);
   wave.buffers = {candidates_.data(), counts_.data(), reaches_.data(), squares_.data()};
   wave.counters = counters_.data();
-  const Int n_tiles = sizes_.query_tiles;
-  double pairs = 0.0;
-  for (Int first = 0; first < n_tiles; first += wave.n_tiles) {
-    wave.rows = rows_.screen;
-    wave.queries = queries_ ? queries_->screen : rows_.screen;
-    wave.first_tile = first;
-    wave.n_tiles = std::min(schedule_.wave_tiles, n_tiles - first);
-    // What the first tells of the bounds should not take long.
-    const bool trial = first == 0 && schedule_.may_change;
-    if (trial) {
-      wave.n_tiles = std::min(wave.n_tiles, kBlocksEach * Int{backend_.device.n_multiprocessors()});
-    }
-    collect(backend_, wave);
-    finish(backend_, wave, by_row, indices, squared_distances);
-    done(first, wave.n_tiles);
-    counters_.download(&counted_, 1);  // waits
-    pairs += pairs_of(first, wave.n_tiles);
-    if (trial && static_cast<double>(counted_.n_measured) > kMostMeasured * pairs) {
-      prepare(Products::fp32);
-    }
-    const Int last = first + wave.n_tiles;
-    if (!progress.tell(static_cast<double>(last) / static_cast<double>(n_tiles))) return false;
+  wave.first_tile = first_tile;
+  wave.n_tiles = n_tiles;
+  return wave;
+}
+
+DeviceSearch::Lane::Lane(CudaDevice& device, Int n_results)
+    : indices(device, n_results, "neighbours"),
+      squares(device, n_results, "neighbours"),
+      download(device, kHeadBytes + 12 * n_results) {}
+
+// Starts a wave, and the way of its results to the lane.
+void DeviceSearch::start(Int first_tile, Int n_tiles, const SearchTarget& target, Lane& lane) {
+  const bool to_host = target.indices == nullptr;
+  const SearchWave wave = wave_of(first_tile, n_tiles);
+  lane.first_tile = first_tile;
+  lane.n_tiles = n_tiles;
+  collect(backend_, wave);
+  if (to_host) {
+    finish(backend_, wave, false, lane.indices.data(), lane.squares.data());
+  } else {
+    finish(backend_, wave, true, target.indices, target.squared_distances);
   }
-  return true;
+  lane.download.fetch(counters_.data(), 0, sizeof(SearchCounters));
+  if (!to_host) return;
+  const Int size = n_tiles * kTileRows * problem_.k;
+  lane.download.fetch(lane.squares.data(), kHeadBytes, 8 * size);
+  lane.download.fetch(lane.indices.data(), kHeadBytes + 8 * size, 4 * size);
+}
+
+// Waits for a wave, and takes what it brought.
+void DeviceSearch::take(const SearchTarget& target, const Lane& lane) {
+  const auto* from = static_cast<const unsigned char*>(lane.download.host());
+  counted_ = *reinterpret_cast<const SearchCounters*>(from);
+  if (target.indices != nullptr) return;
+  const Int k = problem_.k, first = lane.first_tile * kTileRows;
+  const Int count = lane.n_tiles * kTileRows, n = problem_.asked().n_rows;
+  const auto* squares = reinterpret_cast<const double*>(from + kHeadBytes);
+  const auto* indices = reinterpret_cast<const std::int32_t*>(squares + count * k);
+  const std::vector<std::int32_t>& order =
+      problem_.both() ? problem_.row_order : problem_.query_order;
+  backend_.threads.parallel_for(lane.n_tiles, backend_.n_workers, [&](Int tile, int) {
+    for (Int i = tile * kTileRows; i < (tile + 1) * kTileRows; ++i) {
+      Int row = first + i;
+      if (!order.empty()) row = order[static_cast<std::size_t>(row)];
+      if (row < 0 || row >= n) continue;
+      std::copy_n(indices + i * k, k, &target.result.indices(row, 0));
+      std::copy_n(squares + i * k, k, &target.result.squared_distances(row, 0));
+    }
+  });
 }
 
 void DeviceSearch::run(const SearchProgress& progress, const SearchTarget& target) {
+  Neighbors& result = target.result;
+  counters_.fill_zero();
+  const Int n_tiles = sizes_.query_tiles;
+  Int n_results = 0;
   if (target.indices == nullptr) {
-    run_to_host(progress, target.result);
-    return;
+    result.indices = Matrix<std::int32_t>(problem_.asked().n_rows, problem_.k);
+    result.squared_distances = Matrix<double>(problem_.asked().n_rows, problem_.k);
+    n_results = checked_product(schedule_.wave_tiles * kTileRows, problem_.k);
   }
-  target.result.interrupted =
-      !run_waves(progress, true, target.indices, target.squared_distances, [](Int, Int) {});
-}
-
-void DeviceSearch::run_to_host(const SearchProgress& progress, Neighbors& result) {
-  const Int k = problem_.k, n = problem_.asked().n_rows;
-  const Int size = checked_product(schedule_.wave_tiles * kTileRows, k);
-  const std::vector<std::int32_t>& order =
-      problem_.both() ? problem_.row_order : problem_.query_order;
-  DeviceArray<std::int32_t> indices(backend_.device, size, "neighbours");
-  DeviceArray<double> squares(backend_.device, size, "neighbours");
-  result.indices = Matrix<std::int32_t>(n, k);
-  result.squared_distances = Matrix<double>(n, k);
-  // Of a wave in another order.
-  std::vector<std::int32_t> wave_indices(order.empty() ? 0 : static_cast<std::size_t>(size));
-  std::vector<double> wave_squares(wave_indices.size());
-  const auto take = [&](Int first_tile, Int n_tiles) {
-    const Int first = first_tile * kTileRows;
-    if (order.empty()) {
-      const Int count = std::min(n_tiles * kTileRows, n - first) * k;
-      indices.download(&result.indices(first, 0), count);
-      squares.download(&result.squared_distances(first, 0), count);
-      return;
-    }
-    const Int count = n_tiles * kTileRows;
-    indices.download(wave_indices.data(), count * k);
-    squares.download(wave_squares.data(), count * k);
-    for (Int i = 0; i < count; ++i) {
-      const std::int32_t row = order[static_cast<std::size_t>(first + i)];
-      if (row < 0) continue;
-      std::copy_n(wave_indices.data() + i * k, k, &result.indices(row, 0));
-      std::copy_n(wave_squares.data() + i * k, k, &result.squared_distances(row, 0));
-    }
+  // One wave is searched while what the one before found is taken.
+  std::optional<Lane> lanes[2];
+  for (int i = 0; i < (schedule_.wave_tiles < n_tiles ? 2 : 1); ++i) {
+    lanes[i].emplace(backend_.device, n_results);
+  }
+  const Lane* pending = nullptr;
+  const auto go_on = [&] {
+    take(target, *pending);
+    const Int done = pending->first_tile + pending->n_tiles;
+    pending = nullptr;
+    return progress.tell(static_cast<double>(done) / static_cast<double>(n_tiles));
   };
-  result.interrupted = !run_waves(progress, false, indices.data(), squares.data(), take);
+  int turn = 0;
+  for (Int first = 0; first < n_tiles && !result.interrupted;) {
+    Int count = std::min(schedule_.wave_tiles, n_tiles - first);
+    // What the first tells of the bounds should not take long.
+    const bool trial = first == 0 && schedule_.may_change;
+    if (trial) {
+      count = std::min(count, kTrialBlocks * Int{backend_.device.n_multiprocessors()});
+    }
+    Lane& lane = *lanes[turn];
+    start(first, count, target, lane);
+    if (pending != nullptr) result.interrupted = !go_on();
+    pending = &lane;
+    if (trial && !result.interrupted) {
+      result.interrupted = !go_on();
+      const bool many =
+          static_cast<double>(counted_.n_measured) > kMostMeasured * pairs_of(first, count);
+      if (many && first + count < n_tiles) prepare(Products::fp32);
+    }
+    first += count;
+    if (lanes[1]) turn = 1 - turn;
+  }
+  if (pending != nullptr && !result.interrupted) result.interrupted = !go_on();
   if (!result.interrupted) return;
   result.indices = {};
   result.squared_distances = {};

@@ -152,7 +152,8 @@ struct SearchWave {
 void collect(const CudaBackend& backend, const SearchWave& wave);
 
 /// indices[to k + r], squares[to k + r]: the r-th nearest row, and its squared distance. `to` is
-/// the query's row or, without `by_row`, its position in the wave.
+/// the query's row or, without `by_row`, its position in the wave; −1 and +inf where that has no
+/// row.
 void finish(const CudaBackend& backend, const SearchWave& wave, bool by_row, std::int32_t* indices,
             double* squares);
 

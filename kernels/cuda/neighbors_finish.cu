@@ -36,6 +36,15 @@ __device__ __forceinline__ void join(const CandidateList& list, const Candidate*
   }
 }
 
+// A place of the wave without a query.
+__device__ __forceinline__ void leave_out(std::int64_t query, int k, std::int32_t* indices,
+                                          double* squares) {
+  for (int rank = static_cast<int>(threadIdx.x) % kWarp; rank < k; rank += kWarp) {
+    indices[query * k + rank] = -1;
+    squares[query * k + rank] = static_cast<double>(kUnbounded);
+  }
+}
+
 // The query at a place of the wave, which has a row.
 __device__ __forceinline__ void finish_query(const SearchWave& wave, std::int64_t query,
                                              std::int64_t warp, std::int64_t to,
@@ -76,7 +85,10 @@ __global__ void __launch_bounds__(kThreads, 1)
   const std::int64_t n_warps = std::int64_t{gridDim.x} * kWarps;
   for (std::int64_t query = warp; query < wave.n_tiles * kTileRows; query += n_warps) {
     const std::int64_t row = row_at(wave.queries, wave.first_tile * kTileRows + query);
-    if (row < 0) continue;
+    if (row < 0) {
+      if (!by_row) leave_out(query, wave.capacity.k, indices, squares);
+      continue;
+    }
     finish_query(wave, query, warp, (by_row ? row : query) * wave.capacity.k, indices, squares);
     __syncwarp();  // the scratch is free
   }

@@ -75,8 +75,8 @@ struct Preparation {
   const double* centre;
   ProductSlack slack;
   double vanished;
-  int n_features;  // of the operands: whole slices
-  int words;       // of a tile
+  int n_features;      // of the operands: whole slices
+  std::int64_t words;  // of a tile
   bool whole;
 };
 
@@ -87,7 +87,9 @@ __device__ __forceinline__ void store_piece(const Preparation& p, std::int64_t p
   std::uint32_t* tile = p.screen.operands + position / kTileRows * p.words;
   if constexpr (kProducts == Products::fp32) {
 #pragma unroll
-    for (int e = 0; e < kPieces; ++e) tile[(feature + e) * kTileRows + row] = __float_as_uint(y[e]);
+    for (int e = 0; e < kPieces; ++e) {
+      tile[std::int64_t{feature + e} * kTileRows + row] = __float_as_uint(y[e]);
+    }
   } else {
     const int lane = row % 8 * 4 + feature % 16 / 4;
     const int slot = (feature / 16 * (kTileRows / 16) + row / 16) * 32 + lane;
@@ -200,7 +202,7 @@ void prepare_screen(const CudaBackend& backend, const double* centre, const Prod
   p.vanished = static_cast<double>(d) * kUnderflow;
   p.n_features =
       static_cast<int>(count_slices(screen.products, d)) * slice_features(screen.products);
-  p.words = static_cast<int>(operand_bytes(screen.products, 1, d) / 4);
+  p.words = operand_bytes(screen.products, 1, d) / 4;
   p.whole = device::whole_pieces(screen.rows.data, screen.rows.stride, d, kPieces);
   if (screen.products == Products::fp32) {
     launch_prepare<Products::fp32>(backend, p);
