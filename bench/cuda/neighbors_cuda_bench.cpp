@@ -30,22 +30,23 @@ std::string name_of(const Shape& shape) {
 // Rows about 1,000 places that a plane of 16 dimensions has, as data are that have structure.
 Matrix<float> rows_of(const Shape& shape) {
   constexpr std::int64_t kPlaces = 1000, kDimensions = 16;
-  Matrix<float> basis(kDimensions, shape.d), places(kPlaces, kDimensions);
-  Matrix<float> points(shape.n, kDimensions), rows(shape.n, shape.d);
+  Matrix<double> basis(kDimensions, shape.d), places(kPlaces, kDimensions);
+  Matrix<double> points(shape.n, kDimensions);
+  Matrix<float> rows(shape.n, shape.d);
   random::fill_normals(1, random::Stream::positions, basis);
   random::fill_normals(2, random::Stream::positions, places);
   random::fill_normals(3, random::Stream::positions, points);
   std::uint32_t state = 1;
   for (std::int64_t i = 0; i < shape.n; ++i) {
-    float at[kDimensions];
+    double at[kDimensions];
     for (std::int64_t k = 0; k < kDimensions; ++k) {
-      at[k] = 3.0f * places(i % kPlaces, k) + points(i, k);
+      at[k] = 3.0 * places(i % kPlaces, k) + points(i, k);
     }
     for (std::int64_t j = 0; j < shape.d; ++j) {
       state = state * 1664525u + 1013904223u;
-      float value = 0x1p-32f * static_cast<float>(state);
+      double value = 0x1p-32 * static_cast<double>(state);
       for (std::int64_t k = 0; k < kDimensions; ++k) value += at[k] * basis(k, j);
-      rows(i, j) = value;
+      rows(i, j) = static_cast<float>(value);
     }
   }
   return rows;
@@ -71,8 +72,10 @@ void measure_exact(const Context& context, const Shape& shape, const neighbors::
   const CudaBackend backend{*context.cuda(), context.threads(), context.n_threads()};
   if (products == Products::bf16 && !neighbors::can_multiply_bf16(backend, shape.d)) return;
   const neighbors::DeviceProblem problem{.rows = rows, .k = kNeighbors};
-  neighbors::SearchSchedule schedule = neighbors::choose_schedule(
-      backend, neighbors::SearchSizes(problem), context.cuda()->free_bytes() / 2);
+  neighbors::SearchSizes sizes(problem);
+  sizes.on_device = true;
+  neighbors::SearchSchedule schedule =
+      neighbors::choose_schedule(backend, sizes, {.device = context.cuda()->free_bytes() / 2});
   schedule.products = products;
   schedule.may_change = false;
   neighbors::DeviceSearch search(backend, problem, neighbors::device_coordinates(backend, rows),
@@ -86,12 +89,12 @@ void measure_exact(const Context& context, const Shape& shape, const neighbors::
   entry.seconds = median_of_three([&] {
     search.run(neighbors::SearchProgress(context), {result, indices.data(), squares.data()});
   });
-  const double runs = 4.0 * static_cast<double>(shape.n);
+  const auto n = static_cast<double>(shape.n);
   char note[96];
   std::snprintf(note, sizeof(note), "a query: %.2f settled, %.0f measured, %.0f at the end",
-                static_cast<double>(search.counters().n_settled) / runs,
-                static_cast<double>(search.counters().n_measured) / runs,
-                static_cast<double>(search.counters().n_finished) / runs);
+                static_cast<double>(search.counters().n_settled) / n,
+                static_cast<double>(search.counters().n_measured) / n,
+                static_cast<double>(search.counters().n_finished) / n);
   entry.note = note;
   results.add(entry);
 }
