@@ -6,6 +6,7 @@ import resource
 import stat
 import zipfile
 
+from embeddings import EMBED, QUICK, blobs
 from files import BLOBS, npy_bytes, planted, read_npy, write_npy, write_safetensors
 from harness import DATA, Skip
 
@@ -86,6 +87,7 @@ def test_a_full_disk_leaves_no_part_of_a_file(box):
     write_npy(box.path("x.npy"), planted(3000, BLOBS, seed=1))
     box.ok(*FIT, "x.npy", "--components", 2, "--model", "m.safetensors")
     box.write("old.npy", "what was there")
+    blobs(box, 100, "few.npy")
     before = {name: box.bytes(name) for name in box.files()}
 
     def small():
@@ -101,7 +103,11 @@ def test_a_full_disk_leaves_no_part_of_a_file(box):
                  ["score", "m.safetensors", "x.npy", "--output", "new.npy"],
                  ["sample", "m.safetensors", "--rows", 3000, "--output", "new.npy"],
                  ["sample", "m.safetensors", "--rows", 600, "--output", "a.npy", "--labels", "b.npy"],
-                 ["convert", "x.npy", "new.npy"], ["convert", "x.npy", "new.csv"]):
+                 ["convert", "x.npy", "new.npy"], ["convert", "x.npy", "new.csv"],
+                 # The embedding itself would fit.
+                 [*EMBED, "few.npy", "--output", "new.npy", "--snapshots", "s.npy", *QUICK],
+                 [*EMBED, "few.npy", "--output", "new.npy", "--checkpoint", "c",
+                  "--checkpoint-every", 1, *QUICK]):
         box.fails(3, *args, preexec_fn=small)
         unchanged(box, before)
 
