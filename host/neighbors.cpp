@@ -308,11 +308,15 @@ Neighbors search(const Context& context, const RowSource<float>& rows,
   return search_rows(context, rows, asked, options, plan_search(context, rows, asked, options));
 }
 
-Plan plan(const Context& context, const RowSource<float>& rows, const Options& options) {
+void check_search(const Context& context, const RowSource<float>& rows, const Options& options) {
   check_options(options);
   check_source(context, rows, "rows");
   check_neighbors(options.n_neighbors, rows.rows() - 1, "other rows");
   check_lists(options, rows.rows());
+}
+
+Plan plan(const Context& context, const RowSource<float>& rows, const Options& options) {
+  check_search(context, rows, options);
   return plan_search(context, rows, rows, options);
 }
 

@@ -10,6 +10,9 @@
 /// What the searches for neighbours share.
 namespace culatent::neighbors {
 
+/// Throws as search() among rows, for what can be told before work.
+void check_search(const Context& context, const RowSource<float>& rows, const Options& options);
+
 /// All rows of a source in host memory: a copy where they are not in place. Throws data_error for
 /// the first value that is no number, or infinite.
 class HeldRows {

@@ -73,6 +73,22 @@ CudaPlan plan_on_device(const Context& context, const RowSource<float>& rows,
   return plan;
 }
 
+// `kept`: the results stay on the device.
+void set_bytes(const Context& context, const RowSource<float>& rows,
+               const RowSource<float>& queries, const Options& options, bool kept, Plan& plan) {
+  const ActiveDevice active(*context.cuda());
+  const CudaPlan on_device = plan_on_device(context, rows, queries, options, kept);
+  const std::int64_t fixed =
+      (kept ? 0 : checked_product(queries.rows(), 12 * std::int64_t{options.n_neighbors})) +
+      on_device.host_bytes + DeviceHeldRows::pinned_bytes(context, rows) +
+      (&rows == &queries ? 0 : DeviceHeldRows::pinned_bytes(context, queries));
+  fit_to_limit(
+      context, [&](int) { return fixed; }, "raise it, or use fewer neighbors or rows", plan);
+  plan.device_bytes = on_device.bytes;
+  check_device_bytes(context, plan.device_bytes,
+                     "give it more, use fewer neighbors or rows, or compute on the CPU");
+}
+
 // From rows that lie anywhere to their neighbours, on the device where `kept` is given.
 void search_to(const Context& context, const RowSource<float>& rows,
                const RowSource<float>& queries, const Options& options, DeviceNeighbors* kept,
@@ -147,17 +163,15 @@ Coordinates device_coordinates(const CudaBackend& backend, const SearchRows& row
 
 void cuda_plan(const Context& context, const RowSource<float>& rows,
                const RowSource<float>& queries, const Options& options, Plan& plan) {
-  const ActiveDevice active(*context.cuda());
-  const CudaPlan on_device = plan_on_device(context, rows, queries, options, false);
-  const std::int64_t fixed =
-      checked_product(queries.rows(), 12 * std::int64_t{options.n_neighbors}) +
-      on_device.host_bytes + DeviceHeldRows::pinned_bytes(context, rows) +
-      (&rows == &queries ? 0 : DeviceHeldRows::pinned_bytes(context, queries));
-  fit_to_limit(
-      context, [&](int) { return fixed; }, "raise it, or use fewer neighbors or rows", plan);
-  plan.device_bytes = on_device.bytes;
-  check_device_bytes(context, plan.device_bytes,
-                     "give it more, use fewer neighbors or rows, or compute on the CPU");
+  set_bytes(context, rows, queries, options, false, plan);
+}
+
+Plan plan_search_on_device(const Context& context, const RowSource<float>& rows,
+                           const Options& options) {
+  check_search(context, rows, options);
+  Plan plan = plan_of_rows(context, rows.rows(), rows.cols());
+  set_bytes(context, rows, rows, options, true, plan);
+  return plan;
 }
 
 Neighbors cuda_search(const Context& context, const RowSource<float>& rows,
@@ -169,18 +183,10 @@ Neighbors cuda_search(const Context& context, const RowSource<float>& rows,
   return result;
 }
 
-std::int64_t search_on_device_bytes(const Context& context, const RowSource<float>& rows,
-                                    const Options& options) {
-  return plan_on_device(context, rows, rows, options, true).bytes;
-}
-
 DeviceNeighbors search_on_device(const Context& context, const RowSource<float>& rows,
                                  const Options& options) {
   Neighbors rest;
-  rest.plan = plan(context, rows, options);
-  rest.plan.device_bytes = search_on_device_bytes(context, rows, options);
-  check_device_bytes(context, rest.plan.device_bytes,
-                     "give it more, use fewer neighbors or rows, or compute on the CPU");
+  rest.plan = plan_search_on_device(context, rows, options);
   DeviceNeighbors found;
   search_to(context, rows, rows, options, &found, rest);
   found.rest = std::move(rest);

@@ -27,9 +27,9 @@ struct DeviceNeighbors {
 /// are empty. Throws as search().
 DeviceNeighbors search_on_device(const Context& context, const RowSource<float>& rows,
                                  const Options& options);
-/// The device bytes that it holds at most, its result included.
-std::int64_t search_on_device_bytes(const Context& context, const RowSource<float>& rows,
-                                    const Options& options);
+/// What it holds at most, its result included. Throws as plan().
+Plan plan_search_on_device(const Context& context, const RowSource<float>& rows,
+                           const Options& options);
 
 /// search() for a CUDA context; `queries` may be the rows.
 Neighbors cuda_search(const Context& context, const RowSource<float>& rows,

@@ -9,6 +9,7 @@
 #ifdef CULATENT_HAS_CUDA
 #include "host/affinities_cuda.hpp"
 #include "host/device_flow.hpp"
+#include "host/neighbors_cuda.hpp"
 #include "host/tsne_cuda.hpp"
 #endif
 
@@ -37,13 +38,22 @@ std::int64_t grid_bytes(std::int64_t n_rows, int n_dimensions, int n_workers) {
   return size0 * size1 + influence_bytes(size0, size1, n_workers);
 }
 
-// What a CUDA device does not do yet.
-void check_device(const Context& context, const RowSource<float>& rows) {
-  if (context.cuda() == nullptr) return;
-  if (rows.space() == MemorySpace::device) {
-    throw invalid_argument("the rows are in device memory", "tsne",
-                           "copy them to the host, where neighbours are found");
+Plan plan_making(const Context& context, const RowSource<float>& rows, const Options& options,
+                 std::int64_t k) {
+#ifdef CULATENT_HAS_CUDA
+  if (context.cuda() != nullptr) {
+    return neighbors::plan_search_on_device(context, rows, neighbor_options(options, k));
   }
+#endif
+  return plan_affinities(context, rows, options, k);
+}
+
+// What a CUDA device does not do yet.
+void check_device(const Context& context, const RowSource<float>& rows, const Options& options) {
+  if (context.cuda() == nullptr || rows.space() == MemorySpace::host) return;
+  if (options.start.size() > 0 || options.init == Init::random) return;
+  throw invalid_argument("the rows are in device memory", "tsne",
+                         "copy them to the host, where the start is found, or begin at random");
 }
 
 #ifdef CULATENT_HAS_CUDA
@@ -65,12 +75,11 @@ void plan_device(const Context& context, std::int64_t n, std::int64_t k, const O
 Plan plan(const Context& context, const RowSource<float>& rows, const Options& options) {
   check_options(options);
   check_rows(rows.rows(), rows.cols(), options);
-  check_device(context, rows);
+  check_device(context, rows, options);
   const std::int64_t n = rows.rows(), k = choose_neighbors(n, options);
   const bool cuda = context.cuda() != nullptr;
   const Repulsion repulsion = choose_repulsion(n, options, cuda);
-  Plan plan = cuda ? neighbors::plan(context, rows, neighbor_options(options, k))
-                   : plan_affinities(context, rows, options, k);
+  Plan plan = plan_making(context, rows, options, k);
   const std::int64_t making = plan.host_bytes;
   const std::int64_t keeping = Checkpoints::bytes(options.checkpoint, n, options.n_dimensions);
   // What is resumed waits for the graph. That stays; beside it the start is made, then the descent

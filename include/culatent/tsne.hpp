@@ -116,8 +116,8 @@ struct Fit {
 
 /// Embeds the rows. O(N² D) for exact neighbours, then max_iter iterations of
 /// O(affinities + repulsion).
-/// On a CUDA device affinities and descent are made there; neighbours and the start are the host's,
-/// and so must the rows be. A seed then gives the same bits on any device of the same architecture,
+/// On a CUDA device all but the start is made there; rows in its memory need Init::random or a
+/// start given. A seed then gives the same bits on any device of the same architecture,
 /// with fft for the same Options::interval. Throws invalid_argument (options; perplexity ≤ 1),
 /// data_error (perplexity ≥ N − 1, NaN, rows that are all equal, a start of another shape),
 /// out_of_memory (plan above the limit), io_error (rows or checkpoint), device_error.

@@ -122,6 +122,25 @@ TEST_F(TsneFitOnDevice, FindsPlantedGroupsWithTheDivergenceOfTheCpu) {
   }
 }
 
+TEST_F(TsneFitOnDevice, TakesRowsThatLieThere) {
+  const Matrix<float> rows = planted(60, 4, 2, 4.0);
+  const Context context = cuda();
+  const DeviceArray<float> there =
+      to_device(std::vector<float>(rows.data(), rows.data() + rows.size()));
+  const MatrixView<const float> on_device(there.data(), 60, 4, 4, MemorySpace::device);
+  Options options = quick();
+  options.max_iter = 3;
+  for (const bool given : {false, true}) {
+    options.init = given ? Init::pca : Init::random;
+    if (given) options.start = scattered(60, 2, 1.0);
+    const Fit fit = tsne::fit(context, on_device, options);
+    EXPECT_TRUE(same_bits(fit.embedding, tsne::fit(context, rows.view(), options).embedding));
+    EXPECT_EQ(
+        divergence(context, MatrixRows<float>(on_device), fit.embedding.view(), options).kl,
+        divergence(context, MatrixRows<float>(rows.view()), fit.embedding.view(), options).kl);
+  }
+}
+
 // Duplicates beyond the perplexity among the rows.
 TEST_F(TsneFitOnDevice, HasTheAffinitiesOfTheCpu) {
   const std::int64_t n = 90;
@@ -381,6 +400,9 @@ TEST_F(TsneFitOnDevice, SaysWhatTheDeviceHasNot) {
   const DeviceArray<float> there = to_device(std::vector<float>(240, 1.0f));
   const MatrixView<const float> on_device(there.data(), 60, 4, 4, MemorySpace::device);
   EXPECT_THROW(tsne::fit(context, on_device, quick()), invalid_argument);
+  Options spectral = quick();
+  spectral.init = Init::spectral;
+  EXPECT_THROW(tsne::fit(context, on_device, spectral), invalid_argument);
   EXPECT_EQ(tsne::fit(context, rows.view(), quick()).n_iter, 150);
 }
 
