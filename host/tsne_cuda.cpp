@@ -39,6 +39,7 @@ CudaEngine::CudaEngine(const CudaBackend& backend, const Prepared& prepared, Sta
       partition_(backend.device, 2, "sums"),
       move_(backend.device, 1, "a step"),
       coarse_(start.coarse) {
+  partition_.fill_zero();  // the second comes with the first, whether it was found or not
   points_.upload(positions_.data(), positions_.size());
   velocity_.upload(start.velocity.data(), velocity_.size());
   gains_.upload(start.gains.data(), gains_.size());
