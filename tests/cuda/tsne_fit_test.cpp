@@ -347,6 +347,31 @@ TEST_F(TsneFitOnDevice, ResumesToTheSameBits) {
   }
 }
 
+TEST_F(TsneFitOnDevice, ResumesWithRowsThatLieThereAndKnowsTheirOrder) {
+  const io::testing::Folder folder;
+  Matrix<float> rows = planted(60, 4, 2, 4.0);
+  const Context context = cuda();
+  const DeviceArray<float> there =
+      to_device(std::vector<float>(rows.data(), rows.data() + rows.size()));
+  const MatrixView<const float> on_device(there.data(), 60, 4, 4, MemorySpace::device);
+  Options options = quick();
+  options.init = Init::random;
+  options.max_iter = 12;
+  options.interval = 5;
+  const Fit undisturbed = tsne::fit(context, rows.view(), options);
+  options.checkpoint = {.path = folder.path("state"), .resume = true};
+  options.snapshot = [](const Snapshot& snapshot) { return snapshot.iteration < 5; };
+  EXPECT_TRUE(tsne::fit(context, on_device, options).interrupted);
+  options.snapshot = {};
+  EXPECT_TRUE(same_bits(tsne::fit(context, on_device, options).embedding, undisturbed.embedding));
+  EXPECT_TRUE(same_bits(tsne::fit(context, rows.view(), options).embedding, undisturbed.embedding));
+  std::swap_ranges(rows.data(), rows.data() + 4, rows.data() + 4);
+  const DeviceArray<float> swapped =
+      to_device(std::vector<float>(rows.data(), rows.data() + rows.size()));
+  const MatrixView<const float> others(swapped.data(), 60, 4, 4, MemorySpace::device);
+  EXPECT_THROW(tsne::fit(context, others, options), data_error);
+}
+
 // The backends' forces differ in their last bits.
 TEST_F(TsneFitOnDevice, RefusesACheckpointOfTheCpu) {
   const io::testing::Folder folder;
