@@ -20,6 +20,10 @@ using device::div_up;
 // where these are too wide by measuring all. That is always right, and how often it happens is told
 // to the caller, who may choose other products.
 //
+// Queries that are rows begin with their own tile: data often lie in an order, in which what is
+// near comes last otherwise, and every row would be on the list for a time. Blocks side by side
+// still read the same rows at about the same time.
+//
 // A list gains spare rows or so until it is cut back, the limit then is that of the k nearest of
 // the rows seen: each time of 1 + spare / k times as many. So about
 // spare ln(N / full) / ln(full / k) rows enter a list, 1,600 of 1e6 for k = 90, 0.2 a query
@@ -33,10 +37,11 @@ using device::div_up;
 //     bytes          32 KB of rows a tile and block: 2.0 TB from the L2 cache, 3.8 TB/s; blocks
 //                    begin together and go on alike, so that the rows come from memory about once
 //                    for all blocks at work: 7,813 / 264 x 0.26 GB, 2 ms
-//     lists          1,600 x 8 bytes and 10 times cut back, some 15 passes over 400 candidates, a
-//                    query: 13 GB, and 2e10 instructions of warps, 0.03 s
+//     lists          1,600 x 8 bytes and 6 times cut back, some 15 passes over 400 candidates, a
+//                    query: 13 GB, and 1e10 instructions of warps, 0.01 s; a block waits for its
+//                    warps then, 768 times 5,000 of 3e7 cycles, which the other one uses
 //     measuring      100 rows of 512 bytes a query: 0.05 TB, 0.02 s
-//   All at once about 0.6 s; of FFMA 3.8 s. Not measured.
+//   All at once about 0.6 s; of FFMA 5 s. Not measured.
 
 constexpr int kStages = 2;
 
@@ -55,11 +60,14 @@ struct CollectProblem {
   bool whole;  // all slices of the queries fit in shared memory
 };
 
-// The tiles of rows that a block meets, one after another.
+// The tiles of rows that a block meets, one after another; where tile `start` is among those of a
+// range it goes round from there.
 class TileWalk {
  public:
-  __device__ __forceinline__ TileWalk(const TileLists& lists, int list)
-      : range_(lists.ranges + lists.begins[list]), last_(lists.ranges + lists.begins[list + 1]) {
+  __device__ __forceinline__ TileWalk(const TileLists& lists, int list, int start)
+      : range_(lists.ranges + lists.begins[list]),
+        last_(lists.ranges + lists.begins[list + 1]),
+        start_(start) {
     enter();
   }
   // −1: there are no more.
@@ -70,18 +78,22 @@ class TileWalk {
     }
     if (left_ == 0) return -1;
     --left_;
-    return tile_++;
+    const int tile = tile_++;
+    if (tile_ == end_) tile_ = begin_;
+    return tile;
   }
 
  private:
   __device__ __forceinline__ void enter() {
     if (range_ == last_) return;
-    tile_ = range_->first;
+    begin_ = range_->first;
     left_ = range_->count;
+    end_ = begin_ + left_;
+    tile_ = start_ >= begin_ && start_ < end_ ? start_ : begin_;
   }
   const TileRange* range_;
   const TileRange* last_;
-  int tile_ = 0, left_ = 0;
+  int start_, begin_ = 0, end_ = 0, tile_ = 0, left_ = 0;
 };
 
 // Starts copying a slice of a tile.
@@ -221,7 +233,8 @@ __global__ void __launch_bounds__(Tier::kThreads, 2) collect_kernel(const Collec
   const int split = static_cast<int>(blockIdx.x) % wave.n_splits;
   const std::int64_t query_tile = wave.first_tile + static_cast<int>(blockIdx.x) / wave.n_splits;
   const std::int64_t slot = std::int64_t{blockIdx.x} * kTileRows;
-  TileWalk walk(wave.lists, wave.lists.of_tile != nullptr ? wave.lists.of_tile[query_tile] : split);
+  TileWalk walk(wave.lists, wave.lists.of_tile != nullptr ? wave.lists.of_tile[query_tile] : split,
+                wave.same ? static_cast<int>(query_tile) : 0);
   begin_queries(wave, query_tile, tile);
   if (p.whole) {
     for (int slice = 0; slice < p.n_slices; ++slice) {

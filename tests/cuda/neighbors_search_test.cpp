@@ -106,6 +106,16 @@ TEST_F(NeighborsOnDevice, OfAnyNumberOfRows) {
 
 TEST_F(NeighborsOnDevice, AsManyAsWanted) { expect_search(normal_rows(700, 4, 3).view(), 300); }
 
+// Each row is nearer to the last ones than all before it.
+TEST_F(NeighborsOnDevice, RowsMayLieInOrder) {
+  Matrix<float> rows(700, 2);
+  for (std::int64_t i = 0; i < rows.rows(); ++i) {
+    rows(i, 0) = static_cast<float>(i) + 0.25f * static_cast<float>(i % 3);
+    rows(i, 1) = 1.0f;
+  }
+  expect_search(rows.view(), 2);
+}
+
 TEST_F(NeighborsOnDevice, TiesGoToTheLowerRow) {
   expect_search(grid_rows(400, 2, 4, 4).view(), 9);
   expect_search(grid_rows(400, 5, 2, 5).view(), 30);
