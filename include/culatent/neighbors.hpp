@@ -56,14 +56,16 @@ struct Neighbors {
 
 /// The neighbours of every row among the others; a row is not its own neighbour, another row that
 /// is equal to it may be.
-///   exact: flops N² D at most (each pair once), never N x N in memory; memory as plan()
+///   exact: flops N² D at most (each pair once; a CUDA device: 2 N² D, on tensor cores where it has
+///     them), never N x N in memory; memory as plan()
 ///   ivf: about n_probes / n_lists of that, and 2 N n_lists D for the lists
-/// The bits do not depend on threads. The observer is told about how many per cent are done
-/// (Progress::iteration, phase "neighbors"); when it ends the search the matrices are empty.
-/// Far outliers cost only their own time, and rows near each other in few dimensions are found
-/// without a look at all pairs. Throws invalid_argument (options, memory that the context
-/// cannot use), data_error (k ≥ N, NaN or infinite values, naming the first; about 2^31 rows),
-/// out_of_memory (plan above the limit), io_error (rows).
+/// The bits do not depend on threads, those of exact searches not on the device either. A CUDA
+/// context's rows may lie in its memory; the matrices come to the host. The observer is told about
+/// how many per cent are done (Progress::iteration, phase "neighbors"); when it ends the search the
+/// matrices are empty. Far outliers cost only their own time; on the CPU, rows near each other in
+/// few dimensions are found without a look at all pairs. Throws invalid_argument (options, memory
+/// that the context cannot use), data_error (k ≥ N, NaN or infinite values, naming the first; about
+/// 2^31 rows), out_of_memory (plan above the limit), io_error (rows).
 Neighbors search(const Context& context, const RowSource<float>& rows, const Options& options);
 Neighbors search(const Context& context, MatrixView<const float> rows, const Options& options);
 
