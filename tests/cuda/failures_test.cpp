@@ -163,7 +163,7 @@ TEST_F(CudaFailures, ADescentOfTsneThatFailsAnywhereLosesNothing) {
   const Context context({.device = "cuda"});
   for (const auto repulsion : {tsne::Repulsion::exact, tsne::Repulsion::fft}) {
     const auto run = [&] {
-      return tsne::fit(context, rows_.view(),
+      return tsne::fit(context, rows_.view().slice(0, 60),
                        {.perplexity = {5.0}, .repulsion = repulsion, .max_iter = 2, .seed = 1});
     };
     const tsne::Fit whole = run();
