@@ -25,6 +25,21 @@ inline Matrix<float> normal_rows(std::int64_t n, std::int64_t d, std::uint64_t s
   return rows;
 }
 
+/// Rows about k places that are far from each other, row i about place i mod k.
+inline Matrix<float> clusters(std::int64_t n, std::int64_t d, std::int64_t k, std::uint64_t seed) {
+  oracle::Draws draws(seed);
+  Matrix<float> places(k, d), rows(n, d);
+  for (std::int64_t i = 0; i < places.size(); ++i) {
+    places.data()[i] = static_cast<float>(draws.uniform(-20.0, 20.0));
+  }
+  for (std::int64_t i = 0; i < n; ++i) {
+    for (std::int64_t j = 0; j < d; ++j) {
+      rows(i, j) = places(i % k, j) + static_cast<float>(draws.normal());
+    }
+  }
+  return rows;
+}
+
 /// Points of a grid: many distances are equal, and exact.
 inline Matrix<float> grid_rows(std::int64_t n, std::int64_t d, int side, std::uint64_t seed) {
   oracle::Draws draws(seed);

@@ -19,21 +19,6 @@ const Context& context() {
   return instance;
 }
 
-// Rows about places that are far from each other.
-Matrix<float> clusters(std::int64_t n, std::int64_t d, std::int64_t k, std::uint64_t seed) {
-  oracle::Draws draws(seed);
-  Matrix<float> places(k, d), rows(n, d);
-  for (std::int64_t i = 0; i < places.size(); ++i) {
-    places.data()[i] = static_cast<float>(draws.uniform(-20.0, 20.0));
-  }
-  for (std::int64_t i = 0; i < n; ++i) {
-    for (std::int64_t j = 0; j < d; ++j) {
-      rows(i, j) = places(i % k, j) + static_cast<float>(draws.normal());
-    }
-  }
-  return rows;
-}
-
 Matrix<float> uniform_rows(std::int64_t n, std::int64_t d, std::uint64_t seed) {
   oracle::Draws draws(seed);
   Matrix<float> rows(n, d);

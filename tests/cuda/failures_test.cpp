@@ -1,5 +1,4 @@
 #include <cstring>
-#include <functional>
 #include <vector>
 
 #include "culatent/bernoulli_mixture.hpp"
@@ -11,6 +10,7 @@
 #include "simt/simt.hpp"
 #include "tests/core/planted.hpp"
 #include "tests/cuda/cuda_test.hpp"
+#include "tests/cuda/failing.hpp"
 
 // What a failing device leaves behind; only the stand-in can be told to fail.
 namespace culatent {
@@ -29,30 +29,6 @@ class CudaFailures : public CudaTest {
     return gm::fit<float>(
         context, rows_.view(),
         {.n_components = 2, .covariance = covariance, .max_iter = 1, .tol = 0.0, .seed = 1});
-  }
-
-  // Every allocation and every launch of run() fails in turn.
-  static void expect_nothing_lost(const std::function<void()>& run) {
-    const std::uint64_t launches = simt::stats().launches, allocations = simt::allocations();
-    run();
-    const std::uint64_t n_launches = simt::stats().launches - launches;
-    const std::uint64_t n_allocations = simt::allocations() - allocations;
-    const std::uint64_t live = simt::live_allocations(), handles = simt::live_handles();
-    ASSERT_GT(n_launches, 5u);
-    ASSERT_GT(n_allocations, 5u);
-    for (std::uint64_t i = 1; i <= n_allocations; ++i) {
-      simt::fail_allocation(i);
-      EXPECT_THROW(run(), out_of_memory) << "allocation " << i;
-      simt::fail_allocation(0);
-      EXPECT_EQ(simt::live_allocations(), live) << "allocation " << i << " leaks";
-      EXPECT_EQ(simt::live_handles(), handles) << "allocation " << i << " leaks";
-    }
-    for (std::uint64_t i = 1; i <= n_launches; ++i) {
-      simt::fail_launch(i);
-      EXPECT_THROW(run(), device_error) << "launch " << i;
-      simt::fail_launch(0);
-      EXPECT_EQ(simt::live_allocations(), live) << "launch " << i << " leaks";
-    }
   }
 
   Matrix<float> rows_;

@@ -16,21 +16,8 @@ namespace {
 
 namespace nc = neighbors_case;
 using nc::at;
+using nc::clusters;
 using nc::Real;
-
-Matrix<float> clusters(std::int64_t n, std::int64_t d, std::int64_t k, std::uint64_t seed) {
-  oracle::Draws draws(seed);
-  Matrix<float> places(k, d), rows(n, d);
-  for (std::int64_t i = 0; i < places.size(); ++i) {
-    places.data()[i] = static_cast<float>(draws.uniform(-20.0, 20.0));
-  }
-  for (std::int64_t i = 0; i < n; ++i) {
-    for (std::int64_t j = 0; j < d; ++j) {
-      rows(i, j) = places(i % k, j) + static_cast<float>(draws.normal());
-    }
-  }
-  return rows;
-}
 
 class NeighborLists : public CudaTest {
  protected:
