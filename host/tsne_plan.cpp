@@ -1,6 +1,5 @@
 #include <algorithm>
 
-#include "culatent/error.hpp"
 #include "host/principal_components.hpp"
 #include "host/row_method.hpp"
 #include "host/spectral_embedding.hpp"
@@ -19,9 +18,10 @@ namespace {
 std::int64_t start_bytes(const Options& options, const RowSource<float>& rows, int n_workers) {
   if (options.start.size() > 0) return checked_product(rows.rows(), 4 * options.n_dimensions);
   std::int64_t bytes = checked_product(rows.rows(), 4 * options.n_dimensions);
+  const bool on_host = rows.space() == MemorySpace::host;
   if (options.init == Init::pca) {
     bytes += principal_components_bytes<float>(n_workers, rows.cols(), options.n_dimensions,
-                                               rows.in_place());
+                                               rows.in_place() && on_host);
   }
   if (options.init == Init::spectral) {
     bytes += spectral_embedding_bytes(rows.rows(), options.n_dimensions);
@@ -48,14 +48,6 @@ Plan plan_making(const Context& context, const RowSource<float>& rows, const Opt
   return plan_affinities(context, rows, options, k);
 }
 
-// What a CUDA device does not do yet.
-void check_device(const Context& context, const RowSource<float>& rows, const Options& options) {
-  if (context.cuda() == nullptr || rows.space() == MemorySpace::host) return;
-  if (options.start.size() > 0 || options.init == Init::random) return;
-  throw invalid_argument("the rows are in device memory", "tsne",
-                         "copy them to the host, where the start is found, or begin at random");
-}
-
 #ifdef CULATENT_HAS_CUDA
 void plan_device(const Context& context, std::int64_t n, std::int64_t k, const Options& options,
                  Plan& plan) {
@@ -75,7 +67,6 @@ void plan_device(const Context& context, std::int64_t n, std::int64_t k, const O
 Plan plan(const Context& context, const RowSource<float>& rows, const Options& options) {
   check_options(options);
   check_rows(rows.rows(), rows.cols(), options);
-  check_device(context, rows, options);
   const std::int64_t n = rows.rows(), k = choose_neighbors(n, options);
   const bool cuda = context.cuda() != nullptr;
   const Repulsion repulsion = choose_repulsion(n, options, cuda);

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "culatent/error.hpp"
+#include "host/host_rows.hpp"
 #include "host/principal_components.hpp"
 #include "host/random.hpp"
 #include "host/row_method.hpp"
@@ -123,12 +124,13 @@ Matrix<float> start_positions(const Context& context, const CpuBackend& backend,
   }
   // The affinities that a spectral start needs are not there when the search was stopped.
   if (options.init == Init::pca || prepared.interrupted) {
+    const HostRows<float> host_rows(context, rows);
     const PrincipalComponents found =
-        find_principal_components(context, backend, rows, options.n_dimensions);
+        find_principal_components(context, backend, host_rows, options.n_dimensions);
     MatrixView<float> scores = positions.view();
     scores.cols = found.components.rows();
     // Brought near 1 in double: variances may be beyond float.
-    principal_scores(context, backend, rows, found, 1.0 / std::sqrt(found.variances.front()),
+    principal_scores(context, backend, host_rows, found, 1.0 / std::sqrt(found.variances.front()),
                      scores);
   } else {
     const affinities::Graph& graph = prepared.graph;

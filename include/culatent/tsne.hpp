@@ -116,11 +116,12 @@ struct Fit {
 
 /// Embeds the rows. O(N² D) for exact neighbours, then max_iter iterations of
 /// O(affinities + repulsion).
-/// On a CUDA device all but the start is made there; rows in its memory need Init::random or a
-/// start given. A seed then gives the same bits on any device of the same architecture,
-/// with fft for the same Options::interval. Throws invalid_argument (options; perplexity ≤ 1),
-/// data_error (perplexity ≥ N − 1, NaN, rows that are all equal, a start of another shape),
-/// out_of_memory (plan above the limit), io_error (rows or checkpoint), device_error.
+/// On a CUDA device all but the start is made there; for a start of principal components the host
+/// reads rows in its memory a few times. A seed then gives the same bits on any device of the same
+/// architecture, with fft for the same Options::interval. Throws invalid_argument (options;
+/// perplexity ≤ 1), data_error (perplexity ≥ N − 1, NaN, rows that are all equal, a start of
+/// another shape), out_of_memory (plan above the limit), io_error (rows or checkpoint),
+/// device_error.
 Fit fit(const Context& context, const RowSource<float>& rows, const Options& options = {});
 Fit fit(const Context& context, MatrixView<const float> rows, const Options& options = {});
 
