@@ -209,6 +209,21 @@ TEST_F(NeighborsOnDevice, PublicSearchTakesRowsAnywhere) {
   }
   const MatrixView<const float> view(there.data(), 500, 12, 15, MemorySpace::device);
   EXPECT_TRUE(nc::same(search(context(), view, {.n_neighbors = 6}), expected));
+  const MatrixRows<float> on_device(view), on_host(rows.view());
+  const Neighbors asked = search(cpu, on_host, on_host, {.n_neighbors = 6});
+  EXPECT_TRUE(nc::same(search(context(), on_device, on_host, {.n_neighbors = 6}), asked));
+  EXPECT_TRUE(nc::same(search(context(), on_host, on_device, {.n_neighbors = 6}), asked));
+}
+
+TEST_F(NeighborsOnDevice, RowsMayBeMadeOnDemandAndComeInChunks) {
+  const Matrix<float> rows = normal_rows(2 * kBlockRows + 100, 3, 16);
+  const GeneratedRows<float> made(rows.rows(), 3, [&](std::int64_t first, MatrixView<float> out) {
+    std::copy_n(&rows(first, 0), out.rows * 3, out.data);
+  });
+  const Context cpu({.n_threads = 1});
+  const Context chunks({.n_threads = 1, .chunk_rows = kBlockRows, .device = "cuda"});
+  EXPECT_TRUE(nc::same(search(chunks, made, {.n_neighbors = 2}),
+                       search(cpu, rows.view(), {.n_neighbors = 2})));
 }
 
 TEST_F(NeighborsOnDevice, BadValuesAreNamed) {
