@@ -8,10 +8,8 @@
 
 #include "culatent/error.hpp"
 #include "host/checkpoint.hpp"
+#include "host/host_rows.hpp"
 #include "host/scan.hpp"
-#ifdef CULATENT_HAS_CUDA
-#include "kernels/cuda/cuda_device.hpp"
-#endif
 
 namespace culatent::tsne {
 namespace {
@@ -41,43 +39,13 @@ std::string identity_of(const Options& o, std::int64_t n_rows, bool on_device,
   return text;
 }
 
-#ifdef CULATENT_HAS_CUDA
-// Rows of a device, brought to the host: an embedding depends on their order, which sums that the
+// Rows of a device come to the host: an embedding depends on their order, which sums that the
 // device could find do not tell.
-class FetchedRows final : public RowSource<float> {
- public:
-  FetchedRows(CudaDevice& device, const RowSource<float>& rows) : device_(device), rows_(rows) {}
-  std::int64_t rows() const override { return rows_.rows(); }
-  std::int64_t cols() const override { return rows_.cols(); }
-  MatrixView<const float> read(std::int64_t first, MatrixView<float> buffer) const override {
-    const MatrixView<const float> there = rows_.read(first, buffer);
-    const std::int64_t row = there.cols * static_cast<std::int64_t>(sizeof(float));
-    if (there.stride == there.cols && buffer.stride == buffer.cols) {
-      device_.to_host(buffer.data, there.data, there.rows * row);
-    } else {
-      for (std::int64_t i = 0; i < there.rows; ++i) {
-        device_.to_host(buffer.row(i), there.row(i), row);
-      }
-    }
-    return buffer;
-  }
-
- private:
-  CudaDevice& device_;
-  const RowSource<float>& rows_;
-};
-#endif
-
 std::uint64_t fingerprint_of(const Context& context, const CpuBackend& backend,
                              const RowSource<float>& rows) {
-  const ScanOptions options = {.fingerprint = true, .can_miss = false};
-#ifdef CULATENT_HAS_CUDA
-  if (rows.space() == MemorySpace::device) {  // from one thread, where the device is active
-    return scan(context, {backend.threads, 1}, FetchedRows(*context.cuda(), rows), {}, options)
-        .fingerprint;
-  }
-#endif
-  return scan(context, backend, rows, {}, options).fingerprint;
+  return scan(context, backend, HostRows<float>(context, rows), {},
+              {.fingerprint = true, .can_miss = false})
+      .fingerprint;
 }
 
 io::Tensor tensor_of(const Matrix<float>& matrix) {
