@@ -27,7 +27,8 @@ Manual manual() {
       .description =
           "Row i of the embedding is where row i of DATA went, by `culatent embed tsne` or by any "
           "other program. Time grows with the square of the rows; for the neighbourhoods, beyond "
-          "10000 rows, as many are asked, spread evenly, each against all others.",
+          "10000 rows, as many are asked, spread evenly, each against all others. On a CUDA device "
+          "the divergence's neighbours and its sum over all pairs are found there.",
       .files =
           "stdout receives one JSON object: method, n_rows, kl (the Kullback-Leibler divergence "
           "that t-SNE minimises, over all pairs), affinities (dense or sparse: which pairs have "
@@ -60,7 +61,7 @@ void add_options(CLI::App& app, ScoreOptions& options) {
 }
 
 Json score(const ScoreOptions& options) {
-  const std::string device = choose_device(options.machine, false, "score tsne");
+  const std::string device = choose_device(options.machine, true, "score tsne");
   std::int64_t limit = options.machine.memory_limit;
   const Dataset data = open_data(options.data, limit, static_cast<int>(options.machine.threads));
   limit = limit_after(limit, data.bytes_in_memory(), "the decoded data");

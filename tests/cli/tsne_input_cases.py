@@ -144,7 +144,7 @@ def test_score_refuses_what_does_not_belong_together(box):
     write_npy(box.path("l.npy"), [1] * 149, "<i4")
     box.fails(3, *score, "y.npy", "--labels", "l.npy", words=["149 labels for 150 rows", "l.npy"])
     box.fails(4, *score, "y.npy", "--memory-limit", "1KiB", words=["--memory-limit"])
-    box.fails(5, *score, "y.npy", "--device", "cuda")
+    box.fails(5, *score, "y.npy", "--device", "cuda:99")
     # A model in a file of that name goes by its path.
     box.ok("fit", "kde", "x.npy", "--model", "tsne")
     assert box.ok("score", "./tsne", "x.npy")["method"] == "kde"
