@@ -158,7 +158,7 @@ void measure_iteration(const Context& context, std::int64_t n, tsne::Repulsion r
   using Clock = std::chrono::steady_clock;
   const CudaBackend backend{*context.cuda(), context.threads(), context.n_threads()};
   const tsne::Prepared prepared = graph_of(backend.device, n);
-  tsne::CudaEngine engine(backend, prepared, points_of(n), repulsion);
+  tsne::CudaEngine engine(backend, prepared, tsne::at_rest(points_of(n)), repulsion);
   std::vector<double> norms(50), seconds;
   for (int i = 0; i < 6; ++i) {
     const auto start = Clock::now();
@@ -169,6 +169,27 @@ void measure_iteration(const Context& context, std::int64_t n, tsne::Repulsion r
   std::nth_element(seconds.begin(), seconds.begin() + 2, seconds.end());
   Entry entry{.name = "tsne.iteration", .workload = name_of(n) + ", " + tsne::name(repulsion)};
   entry.seconds = seconds[2];
+  results.add(entry);
+}
+
+// From rows in host memory to their embedding, as wide as pictures of 28 x 28 pixels: neighbours,
+// affinities, a start of principal components and 1000 iterations.
+void measure_fit(const Context& context, std::int64_t n, Results& results) {
+  constexpr std::int64_t kFeatures = 784, kGroups = 10;
+  Matrix<float> rows(n, kFeatures);
+  for (std::int64_t i = 0; i < n; ++i) {
+    for (std::int64_t j = 0; j < kFeatures; j += 2) {
+      const auto draw = [&](std::uint64_t seed, std::int64_t row) {
+        return random::normals(seed, random::Stream::positions, static_cast<std::uint64_t>(row),
+                               static_cast<std::uint32_t>(j));
+      };
+      const auto own = draw(8, i), centre = draw(9, i % kGroups);
+      for (int k = 0; k < 2; ++k) rows(i, j + k) = static_cast<float>(own[k] + centre[k]);
+    }
+  }
+  const auto fit = tsne::fit(context, rows.view(), {.seed = 1});
+  Entry entry{.name = "tsne.fit", .workload = name_of(n) + " x 784"};
+  entry.seconds = fit.seconds.total;
   results.add(entry);
 }
 
@@ -190,6 +211,7 @@ void measure_all(const Arguments& arguments) {
   }
   if (wanted("tsne.attraction", 60'000)) measure_attraction(context, 60'000, results);
   if (arguments.quick) return;
+  if (wanted("tsne.fit", 60'000)) measure_fit(context, 60'000, results);
   if (wanted("tsne.attraction", 1'000'000)) measure_attraction(context, 1'000'000, results);
   if (wanted("tsne.affinities", 1'000'000)) measure_affinities(context, 1'000'000, results);
   if (wanted("tsne.fft_repulsion", 1'000'000)) measure_grid(context, 1'000'000, results);
