@@ -9,7 +9,7 @@
 #include "host/affinities.hpp"
 #include "host/tsne.hpp"
 #include "kernels/tsne.hpp"
-#include "tests/core/golden.hpp"
+#include "tests/core/golden_affinities.hpp"
 
 namespace culatent::tsne {
 namespace {
@@ -32,18 +32,6 @@ class TsneGolden : public testing::TestWithParam<std::string> {
     return positions;
   }
 
-  // Rows `idx` of a matrix that is given by neighbours.
-  template <class Value>
-  std::vector<double> rows_of(Value&& value) const {
-    std::vector<double> out;
-    for (const double row : golden_.input_values("idx_")) {
-      for (std::int64_t j = 0; j < rows_.rows(); ++j) {
-        out.push_back(value(static_cast<std::int64_t>(row), j));
-      }
-    }
-    return out;
-  }
-
   golden::Case golden_;
   Matrix<float> rows_;
   Context context_{Context::Options{.n_threads = 2}};
@@ -59,38 +47,10 @@ TEST_P(TsneGolden, BandwidthsAndAffinitiesAgree) {
   EXPECT_EQ(affinities::conditional(backend_, found.squared_distances.view(), {{perplexity()}, {}},
                                     conditional.view(), &beta),
             0);
-  expect_near(golden_, "beta", beta, true);
-  std::vector<double> sigma;
-  for (const double value : beta) sigma.push_back(std::sqrt(0.5 / value));
-  expect_near(golden_, "sigma", sigma, true);
-  Matrix<double> all(n, n);
-  for (std::int64_t i = 0; i < n; ++i) {
-    for (std::int64_t j = 0; j < n - 1; ++j) {
-      all(i, found.indices(i, j)) = static_cast<double>(conditional(i, j));
-    }
-  }
-  expect_near(golden_, "pcond_rows",
-              rows_of([&](std::int64_t i, std::int64_t j) { return all(i, j); }), true);
-
-  const affinities::Graph graph =
-      affinities::symmetric(backend_, found.indices.view(), conditional.view());
-  Matrix<double> symmetric(n, n);
-  double sum = 0.0, squares = 0.0, largest = 0.0;
-  for (std::int64_t i = 0; i < n; ++i) {
-    for (auto e = static_cast<std::size_t>(graph.starts[static_cast<std::size_t>(i)]);
-         e < static_cast<std::size_t>(graph.starts[static_cast<std::size_t>(i + 1)]); ++e) {
-      const auto value = static_cast<double>(graph.values[e]);
-      symmetric(i, graph.columns[e]) = value;
-      sum += value;
-      squares += value * value;
-      largest = std::max(largest, value);
-    }
-  }
-  expect_near(golden_, "P_rows",
-              rows_of([&](std::int64_t i, std::int64_t j) { return symmetric(i, j); }), true);
-  expect_near(golden_, "P_sum", {sum}, true);
-  expect_near(golden_, "P_sumsq", {squares}, true);
-  expect_near(golden_, "P_max", {largest}, true);
+  expect_affinities(golden_, beta,
+                    {found.indices.data(), static_cast<std::size_t>(found.indices.size())},
+                    {conditional.data(), static_cast<std::size_t>(conditional.size())},
+                    affinities::symmetric(backend_, found.indices.view(), conditional.view()));
 }
 
 TEST_P(TsneGolden, DivergenceAndGradientAgree) {
