@@ -36,16 +36,7 @@ __global__ void __launch_bounds__(kThreads)
   }
 #pragma unroll 4
   for (std::int64_t e = first + lane; e < last; e += kLanes) {
-    float other[Q], square = 1.0f;
-    load_point<Q>(points, p.columns[e], other);
-#pragma unroll
-    for (int k = 0; k < Q; ++k) {
-      other[k] = own[k] - other[k];
-      square += other[k] * other[k];
-    }
-    const float weight = p.values[e] * device::fast_reciprocal(square);
-#pragma unroll
-    for (int k = 0; k < Q; ++k) sum[k] += weight * other[k];
+    add_attraction<Q>(points, p.columns[e], p.values[e], own, sum);
   }
 #pragma unroll
   for (int k = 0; k < Q; ++k) {

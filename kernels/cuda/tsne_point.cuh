@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "kernels/cuda/device/launch.cuh"
+#include "kernels/cuda/device/reciprocal.cuh"
 
 /// Points of an embedding, as the kernels of t-SNE meet them.
 namespace culatent::tsne {
@@ -18,6 +19,22 @@ __device__ __forceinline__ void load_point(const float* points, std::int64_t i, 
 #pragma unroll
     for (int k = 0; k < Q; ++k) y[k] = points[i * Q + k];
   }
+}
+
+/// sum += p (y − y_j) / (1 + |y − y_j|²), what point j of [N, Q] does to a point at y.
+template <int Q>
+__device__ __forceinline__ void add_attraction(const float* points, std::int64_t j, float p,
+                                               const float (&y)[Q], float (&sum)[Q]) {
+  float delta[Q], square = 1.0f;
+  load_point<Q>(points, j, delta);
+#pragma unroll
+  for (int k = 0; k < Q; ++k) {
+    delta[k] = y[k] - delta[k];
+    square += delta[k] * delta[k];
+  }
+  const float weight = p * device::fast_reciprocal(square);
+#pragma unroll
+  for (int k = 0; k < Q; ++k) sum[k] += weight * delta[k];
 }
 
 /// work.operator()<Q>() for the dimensions of an embedding.

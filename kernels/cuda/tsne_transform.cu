@@ -75,16 +75,8 @@ __global__ void __launch_bounds__(kThreads)
   float own[Q], attraction[Q] = {};
   load_point<Q>(arrays.places, i, own);
   for (std::int64_t e = i * attractors.n_neighbors; e < (i + 1) * attractors.n_neighbors; ++e) {
-    float other[Q], square = 1.0f;
-    load_point<Q>(attractors.points, attractors.indices[e], other);
-#pragma unroll
-    for (int k = 0; k < Q; ++k) {
-      other[k] = own[k] - other[k];
-      square += other[k] * other[k];
-    }
-    const float weight = attractors.affinities[e] * device::fast_reciprocal(square);
-#pragma unroll
-    for (int k = 0; k < Q; ++k) attraction[k] += weight * other[k];
+    add_attraction<Q>(attractors.points, attractors.indices[e], attractors.affinities[e], own,
+                      attraction);
   }
   const float share = 1.0f / arrays.sums[i];
 #pragma unroll
